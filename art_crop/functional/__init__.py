@@ -1,0 +1,1 @@
+"""Pure torch functions, without state and without ART: one file per subject."""
