@@ -1,0 +1,43 @@
+"""Adversarial robustness of croppers, image-quality regressors and scene classifiers, on top of ART.
+
+Public names and submodules are resolved when they are first used (PEP 562), so that `import art_crop` itself imports
+neither torch nor ART nor numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from art_crop.plugins.registry import list_plugins, load_attack, load_dataset, load_metric, load_model
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "list_plugins", "load_attack", "load_dataset", "load_metric", "load_model"]
+
+_LAZY = {
+    "list_plugins": "art_crop.plugins.registry",
+    "load_attack": "art_crop.plugins.registry",
+    "load_dataset": "art_crop.plugins.registry",
+    "load_metric": "art_crop.plugins.registry",
+    "load_model": "art_crop.plugins.registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module behind a public name, or the submodule of that name."""
+    if name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+    elif not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+        value = importlib.import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names and the submodules, imported or not."""
+    return sorted({*globals(), *_LAZY, *(module.name for module in pkgutil.iter_modules(__path__))})

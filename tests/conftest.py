@@ -1,0 +1,93 @@
+"""Fixtures that every test may use: the shared test data, and photos that ship inside scikit-image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+PROJECT = Path(__file__).resolve().parents[1]
+NO_SHARED_DATA = "shared test data not found"
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI", "").lower() == "true"
+
+
+def _shared_path(*parts: str) -> Path:
+    """Return a path in the shared data; skip where it is missing, fail where CI must have it."""
+    root = Path(os.environ.get("ART_CROP_SHARED") or PROJECT.parent / "shared").resolve()
+    path = root.joinpath(*parts)
+    if not path.exists():
+        message = f"{NO_SHARED_DATA}: {path} (set ART_CROP_SHARED to the folder that holds it)"
+        if _in_ci():
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+    return path
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under CI, turn every skip for shared data into a failure, also one that a test raised by itself."""
+    report = yield
+    needs_shared = item.get_closest_marker("shared") is not None or "shared" in getattr(item, "fixturenames", ())
+    if _in_ci() and report.skipped and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if needs_shared or NO_SHARED_DATA in reason:
+            report.outcome = "failed"
+            report.longrepr = f"skipped under CI, where it must run: {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared test data."""
+    return _shared_path()
+
+
+@pytest.fixture(scope="session")
+def osie_root(shared: Path) -> Path:
+    """700 photos of 800x600 with `fixations.mat`."""
+    return _shared_path("images", "osie")
+
+
+@pytest.fixture(scope="session")
+def kodak_root(shared: Path) -> Path:
+    """24 lossless photos of 768x512."""
+    return _shared_path("images", "kodak")
+
+
+@pytest.fixture(scope="session")
+def fastgaze_weights(shared: Path) -> Path:
+    """The deployed cropper's weight file."""
+    return _shared_path("models", "fastgaze.vxm")
+
+
+@pytest.fixture(scope="session")
+def fastgaze_golden(shared: Path) -> Path:
+    """`expected.json`, `inputs/` and the resized pixels of the reference program."""
+    return _shared_path("golden", "fastgaze")
+
+
+@pytest.fixture
+def photo() -> NDArray[np.uint8]:
+    """A real photo, uint8 (256, 384, 3) RGB: a part of scikit-image's coffee cup, which ships in its wheel."""
+    from skimage import data
+
+    return np.ascontiguousarray(data.coffee()[72:328, 108:492])
+
+
+@pytest.fixture
+def photo_file(tmp_path: Path, photo: NDArray[np.uint8]) -> Path:
+    """The same photo as a PNG file in a temporary folder."""
+    from PIL import Image
+
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo).save(path)
+    return path

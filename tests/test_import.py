@@ -1,0 +1,49 @@
+"""`import art_crop` is cheap and its names appear when they are asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import art_crop
+
+HEAVY = "{'torch', 'art', 'numpy', 'scipy', 'skimage', 'PIL', 'matplotlib', 'typer', 'pluggy'}"
+
+
+def run_fresh(code: str) -> str:
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return result.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import art_crop",
+        "import art_crop; dir(art_crop); art_crop.__version__",
+        "import art_crop; art_crop.list_plugins()",
+        "import art_crop\ntry: art_crop.load_model('gaze-light')\nexcept ValueError: pass",
+    ],
+)
+def test_imports_neither_torch_nor_art_nor_numpy(code: str) -> None:
+    assert run_fresh(f"{code}\nimport sys; print(sorted({HEAVY} & set(sys.modules)))") == "[]"
+
+
+def test_public_names_are_what_the_registry_defines() -> None:
+    from art_crop.plugins import registry
+
+    for name in ("load_model", "load_attack", "load_metric", "load_dataset", "list_plugins"):
+        assert getattr(art_crop, name) is getattr(registry, name)
+        assert name in dir(art_crop)
+
+
+def test_submodules_appear_on_first_use() -> None:
+    assert run_fresh("import art_crop; print(art_crop.errors.ArtCropError.__name__)") == "ArtCropError"
+    assert "errors" in dir(art_crop)
+
+
+def test_unknown_attribute_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        _ = art_crop.no_such_thing
+    assert not hasattr(art_crop, "_private")
