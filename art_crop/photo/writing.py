@@ -1,0 +1,207 @@
+"""Writing results: encoded photos with their metadata, and files that are either the old or the new one, never half."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import json
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from art_crop.errors import InvalidInputError, OutputError
+from art_crop.photo.reading import Photo
+
+SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
+_JPEG_SUFFIXES = (".jpg", ".jpeg")
+_JPEG_SIDE = 65_535
+_JPEG_EXIF = 65_533
+_REASONS = {
+    getattr(errno, "EDQUOT", errno.ENOSPC): "the disk quota is used up",  # Windows has none
+    errno.ENOSPC: "the disk is full",
+    errno.EFBIG: "the file is larger than the system allows",
+    errno.EACCES: "no permission to write there",
+    errno.EPERM: "no permission to write there",
+    errno.EROFS: "the disk is read-only",
+    errno.ENOENT: "the folder does not exist",
+    errno.ENOTDIR: "part of the path is a file, not a folder",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+
+
+def encode_png(pixels: NDArray[np.uint8], like: Photo | None = None) -> bytes:
+    """PNG file of uint8 RGB pixels of shape (H, W, 3), lossless, with the EXIF and ICC of ``like``.
+
+    Raises:
+        InvalidInputError: The pixels have another dtype or shape, or are empty.
+    """
+    buffer = io.BytesIO()
+    _image(pixels).save(buffer, "PNG", **_metadata(like))
+    return buffer.getvalue()
+
+
+def encode_jpeg(
+    pixels: NDArray[np.uint8], quality: int = 75, like: Photo | None = None, *, subsampling: str | None = None
+) -> bytes:
+    """JPEG file of uint8 RGB pixels, with the EXIF and ICC of ``like``.
+
+    Args:
+        pixels: uint8 of shape (H, W, 3), at most 65,535 on a side.
+        quality: libjpeg's quality, 1 to 100; Pillow's default is 75.
+        like: Photo whose metadata is kept. An EXIF block of more than 65,533 bytes does not fit into a JPEG and is left
+            out.
+        subsampling: "4:4:4", "4:2:2" or "4:2:0"; ``None`` is Pillow's default, 4:2:0.
+
+    Raises:
+        InvalidInputError: An argument is not as above.
+    """
+    if not _is_quality(quality):
+        raise InvalidInputError(f"quality must be an integer from 1 to 100, not {quality!r}")
+    if subsampling is not None and subsampling not in SUBSAMPLINGS:
+        raise InvalidInputError(f"subsampling must be None or one of {', '.join(SUBSAMPLINGS)}, not {subsampling!r}")
+    image = _image(pixels)
+    if max(image.size) > _JPEG_SIDE:
+        raise InvalidInputError(
+            f"pixels of {image.size[0]}×{image.size[1]} do not fit into a JPEG; allowed: at most {_JPEG_SIDE} on a side"
+        )
+    options = _metadata(like)
+    if len(options.get("exif", b"")) > _JPEG_EXIF:
+        del options["exif"]
+    if subsampling is not None:
+        options["subsampling"] = subsampling
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=int(quality), **options)
+    return buffer.getvalue()
+
+
+def save_photo(
+    path: str | os.PathLike[str], pixels: NDArray[np.uint8], *, like: Photo | None = None, quality: int | None = None
+) -> None:
+    """Write pixels as a photo, atomically; the suffix chooses the format.
+
+    Args:
+        path: Ends in .png, .jpg or .jpeg (any case).
+        pixels: uint8 RGB of shape (H, W, 3), upright.
+        like: Photo whose EXIF and ICC are kept.
+        quality: JPEG quality, 1 to 100; ``None`` is 95. Not for PNG.
+
+    Raises:
+        InvalidInputError: An argument is not as above.
+        OutputError: The file cannot be written; what existed before is untouched.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".png":
+        if quality is not None:
+            raise InvalidInputError("quality must be None for a PNG, which is lossless; allowed with .jpg and .jpeg")
+        data = encode_png(pixels, like)
+    elif suffix in _JPEG_SUFFIXES:
+        data = encode_jpeg(pixels, 95 if quality is None else quality, like)
+    else:
+        raise InvalidInputError(f"path must end in .png, .jpg or .jpeg, not {suffix or 'without a suffix'!r}: {path}")
+    write_atomic(path, data)
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file so that there is either the old one or the whole new one, whatever happens.
+
+    The bytes go to a temporary file in the same folder, reach the disk, and then take the name. A new file's
+    permissions follow the umask, an existing file's are kept, a symbolic link goes on pointing where it did.
+
+    Raises:
+        OutputError: No folder, no permission, a full disk, or the path is a folder or a device; nothing has changed.
+    """
+    try:
+        target = Path(path).resolve()
+        mode = _existing_mode(target)
+        temporary = target.parent / f".art-crop-{secrets.token_hex(8)}.tmp"
+        # The kernel applies the umask here, which tempfile's 0600 would not.
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if mode is not None:
+                temporary.chmod(mode)
+            temporary.replace(target)
+        except BaseException:  # Ctrl-C too must leave nothing behind
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+        raise OutputError(f"cannot write {path}: {reason}") from error
+    except (ValueError, RuntimeError) as error:  # a NUL in the name; a loop of symbolic links (before Python 3.13)
+        raise OutputError(f"cannot write {str(path)!r}: {error}") from error
+    _sync_folder(target.parent)
+
+
+def write_atomic_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write UTF-8 text by :func:`write_atomic`; line ends are kept as they are."""
+    write_atomic(path, text.encode("utf-8"))
+
+
+def write_atomic_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write a value as indented JSON by :func:`write_atomic`.
+
+    Raises:
+        InvalidInputError: JSON cannot hold the value, NaN and infinity included.
+        OutputError: As :func:`write_atomic`.
+    """
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"value must be what JSON can hold (finite numbers, no arrays): {error}") from error
+    write_atomic_text(path, text + "\n")
+
+
+def _existing_mode(target: Path) -> int | None:
+    """Permission bits of the file that will be replaced; ``None`` if there is none."""
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise OutputError(f"cannot write {target}: it is a folder, and a file name is needed")
+    if not stat.S_ISREG(mode):  # replacing /dev/null would remove it
+        raise OutputError(f"cannot write {target}: it is not a regular file")
+    if not os.access(target, os.W_OK):  # the rename alone would succeed over a write-protected file
+        raise OutputError(f"cannot write {target}: the file is write-protected")
+    return stat.S_IMODE(mode)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the rename itself reach the disk; best effort, for the file is already whole and some systems cannot."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _is_quality(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 1 <= int(value) <= 100
+
+
+def _image(pixels: object) -> Image.Image:
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        given = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        raise InvalidInputError(f"pixels must be a uint8 array of shape (H, W, 3), not {given}")
+    if pixels.size == 0:
+        raise InvalidInputError(f"pixels must have at least one pixel, not shape {pixels.shape}")
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _metadata(like: Photo | None) -> dict[str, Any]:
+    if like is None:
+        return {}
+    kept = {"exif": like.exif, "icc_profile": like.icc}
+    return {key: value for key, value in kept.items() if value}
