@@ -48,7 +48,9 @@ BUILTIN: tuple[PluginSpec, ...] = (
     ),
     PluginSpec(kind="metric", name="ssim", target=f"{_METRICS}:SSIM", summary="structural similarity of two photos"),
     PluginSpec(kind="metric", name="l2", target=f"{_METRICS}:L2", summary="L2 norm of the change, pixels in [0, 1]"),
-    PluginSpec(kind="metric", name="linf", target=f"{_METRICS}:LINF", summary="largest change of a channel, in [0, 1]"),
+    PluginSpec(
+        kind="metric", name="linf", target=f"{_METRICS}:LINF", summary="largest change of a channel, in grey levels"
+    ),
     PluginSpec(
         kind="metric",
         name="ciede2000-mean",
