@@ -32,11 +32,9 @@ def l2(original: Pixels, changed: Pixels) -> float:
 
 
 def linf(original: Pixels, changed: Pixels) -> float:
-    """Largest absolute difference of any channel of any pixel, in grey levels (0 to 255)."""
+    """Largest absolute difference of any channel of any pixel, pixels in [0, 1]: one grey level is 1/255."""
     first, second = _pair(original, changed)
-    # The levels of two uint8 photos are integers: undo the rounding of the division by 255.
-    levels = float(np.abs(second - first).max()) * 255
-    return float(round(levels)) if original.dtype == changed.dtype == np.uint8 else levels
+    return float(np.abs(second - first).max())
 
 
 def psnr(original: Pixels, changed: Pixels) -> float:

@@ -89,7 +89,8 @@ def kld(saliency: Map, density: Map) -> float:
     """
     first, second = _maps(saliency, density)
     first, second = _shares(first, "saliency"), _shares(second, "density")
-    return float(np.sum(second * np.log(_EPSILON + second / (first + _EPSILON))))
+    # The guard makes the divergence of equal maps a little negative.
+    return max(0.0, float(np.sum(second * np.log(_EPSILON + second / (first + _EPSILON)))))
 
 
 def sim(saliency: Map, density: Map) -> float:

@@ -29,7 +29,7 @@ def test_hand_computed_case() -> None:
     changed[5, 6, 2] = 204
     # 51 / 255 = 0.2 and 204 / 255 = 0.8.
     assert metrics.l2(original, changed) == pytest.approx(math.sqrt(0.2**2 + 0.8**2), rel=1e-12)
-    assert metrics.linf(original, changed) == 204
+    assert metrics.linf(original, changed) == pytest.approx(0.8, rel=1e-12)
     assert metrics.psnr(original, changed) == pytest.approx(10 * math.log10(1800 / 0.68), rel=1e-12)
 
 
