@@ -19,7 +19,7 @@ from art_crop.errors import ImageFileError, InvalidInputError
 from art_crop.photo.metadata import apply_orientation, exif_orientation, rgb_profile, upright_exif
 
 MAX_PIXELS = 150_000_000
-"""Largest photo that is read by default, in pixels. Decoding takes about 7 bytes of memory per pixel, 10 to turn it upright."""
+"""Largest photo read by default, in pixels. Decoding takes about 7 bytes of memory per pixel, 10 where turned."""
 
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Formats that are read, by Pillow's names; no other decoder is ever tried."""
