@@ -49,7 +49,7 @@ BUILTIN: tuple[PluginSpec, ...] = (
     PluginSpec(kind="metric", name="ssim", target=f"{_METRICS}:SSIM", summary="structural similarity of two photos"),
     PluginSpec(kind="metric", name="l2", target=f"{_METRICS}:L2", summary="L2 norm of the change, pixels in [0, 1]"),
     PluginSpec(
-        kind="metric", name="linf", target=f"{_METRICS}:LINF", summary="largest change of a channel, in grey levels"
+        kind="metric", name="linf", target=f"{_METRICS}:LINF", summary="largest change of a channel, pixels in [0, 1]"
     ),
     PluginSpec(
         kind="metric",
@@ -89,6 +89,34 @@ BUILTIN: tuple[PluginSpec, ...] = (
     ),
     PluginSpec(
         kind="metric", name="sim", target=f"{_METRICS}:SIM", summary="overlap of two densities", task="saliency"
+    ),
+    PluginSpec(
+        kind="metric",
+        name="peak-shift",
+        target=f"{_METRICS}:PEAK_SHIFT",
+        summary="how far the salient point went towards the target, as a share of the way",
+        task="saliency",
+    ),
+    PluginSpec(
+        kind="metric",
+        name="shift-over-width",
+        target=f"{_METRICS}:SHIFT_OVER_WIDTH",
+        summary="how far the salient point went towards the target, in widths of the photo",
+        task="saliency",
+    ),
+    PluginSpec(
+        kind="metric",
+        name="mean-clipped-shift",
+        target=f"{_METRICS}:MEAN_CLIPPED_SHIFT",
+        summary="mean over photos of the peak shift, clipped to [0, 1]",
+        task="saliency",
+    ),
+    PluginSpec(
+        kind="metric",
+        name="share-at-target",
+        target=f"{_METRICS}:SHARE_AT_TARGET",
+        summary="share of photos whose salient point reached the target, with its interval",
+        task="saliency",
     ),
     PluginSpec(
         kind="dataset",

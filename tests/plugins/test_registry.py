@@ -54,6 +54,13 @@ def test_attack_is_found_by_name_and_by_class_name() -> None:
     assert art_crop.load_attack("SaliencyPeakFGM") is SaliencyPeakFGM
 
 
+def test_every_metric_record_is_loaded_by_its_own_name() -> None:
+    from art_crop.metrics import METRICS
+
+    listed = {record.name for record in art_crop.list_plugins() if record.kind == "metric"}
+    assert {name: art_crop.load_metric(name) for name in listed} == dict(METRICS)
+
+
 @pytest.mark.parametrize(
     ("load", "name", "hint"),
     [

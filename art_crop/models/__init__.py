@@ -1,0 +1,1 @@
+"""Architectures, weight files and the pipeline of a deployed cropper around them."""
