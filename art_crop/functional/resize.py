@@ -23,7 +23,9 @@ LONG_SIDE = 320
 def target_size(width: int, height: int, limit: int = LONG_SIDE) -> tuple[int, int]:
     """Size (width, height) at which the cropper looks at a photo: the longer side becomes ``limit``, at least 1 px each."""
     scale = min(np.float32(limit) / np.float32(width), np.float32(limit) / np.float32(height))
-    return max(1, int(scale * np.float32(width) + np.float32(0.5))), max(1, int(scale * np.float32(height) + np.float32(0.5)))
+    return max(1, int(scale * np.float32(width) + np.float32(0.5))), max(
+        1, int(scale * np.float32(height) + np.float32(0.5))
+    )
 
 
 def halving_count(width: int, height: int, target: tuple[int, int]) -> int:
@@ -162,7 +164,9 @@ class _Resize(torch.autograd.Function):
         base = (height >> count, width >> count)
         kind = "enlarge" if ctx.size[0] > base[1] or ctx.size[1] > base[0] else "reduce"
         if base[0] != ctx.size[1]:
-            gradient = torch.einsum("oi,ncow->nciw", _matrix(kind, base[0], ctx.size[1], str(gradient.device)), gradient)
+            gradient = torch.einsum(
+                "oi,ncow->nciw", _matrix(kind, base[0], ctx.size[1], str(gradient.device)), gradient
+            )
         if base[1] != ctx.size[0]:
             gradient = gradient @ _matrix(kind, base[1], ctx.size[0], str(gradient.device))
         if count:

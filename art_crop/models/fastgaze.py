@@ -90,10 +90,12 @@ class _Entries:
         value = self.entries.get(key)
         if value is None:
             raise WeightsError(f"{self.path}: {key!r} is missing")
-        if self.entries.get(f"{key}.dtype", b"float32") .rstrip(b"\0") != b"float32":
+        if self.entries.get(f"{key}.dtype", b"float32").rstrip(b"\0") != b"float32":
             raise WeightsError(f"{self.path}: {key!r} is not float32")
         if len(value) != 4 * int(np.prod(shape)):
-            raise WeightsError(f"{self.path}: {key!r} holds {len(value)} bytes, its shape {shape} needs {4 * int(np.prod(shape))}")
+            raise WeightsError(
+                f"{self.path}: {key!r} holds {len(value)} bytes, its shape {shape} needs {4 * int(np.prod(shape))}"
+            )
         array = np.frombuffer(value, "<f4").reshape(shape)
         if not np.isfinite(array).all():
             raise WeightsError(f"{self.path}: {key!r} holds values that are not finite")
@@ -150,14 +152,18 @@ def load_fastgaze(path: str | Path, *, blur: bool = False) -> FastGaze:
             "layer types are 0 (convolution), 2 (max pool) and 3 (Gaussian blur)",
         )
         if kind == CONVOLUTION:
-            shape = [entries.integer(f"{i}w.shape[{k}]", lambda n: 0 < n <= 4096, "a size lies in 1..4096") for k in range(4)]
+            shape = [
+                entries.integer(f"{i}w.shape[{k}]", lambda n: 0 < n <= 4096, "a size lies in 1..4096") for k in range(4)
+            ]
             out, fan_in, height, width = shape
             if fan_in != channels or height != width or height % 2 == 0:
                 raise WeightsError(f"{path}: layer {i} has shape {shape}, expected (out, {channels}, k, k) with k odd")
             convolution = nn.Conv2d(channels, out, height, padding=height // 2)
             convolution.weight.data = entries.floats(f"{i}w", (out, fan_in, height, width))
             convolution.bias = nn.Parameter(entries.floats(f"{i}b", (out,)))
-            activation = entries.integer(f"{i}Act", lambda n: n in (RELU, LEAKY), "activations are 1 (ReLU), 4 (leaky ReLU)")
+            activation = entries.integer(
+                f"{i}Act", lambda n: n in (RELU, LEAKY), "activations are 1 (ReLU), 4 (leaky ReLU)"
+            )
             slope = 0.0 if activation == RELU else float(entries.floats(f"{i}alpha", (1,)))
             layers += [convolution, nn.ReLU() if activation == RELU else nn.LeakyReLU(slope)]
             channels = out
@@ -165,7 +171,9 @@ def load_fastgaze(path: str | Path, *, blur: bool = False) -> FastGaze:
             size = entries.integer(f"{i}Pool", lambda n: n == 2, "the cropper pools by 2")
             layers.append(nn.MaxPool2d(size, size, ceil_mode=True))
         else:
-            taps = entries.integer(f"{i}KernelSize", lambda n: n % 2 == 1 and n < 256, "a blur kernel is odd, at most 255")
+            taps = entries.integer(
+                f"{i}KernelSize", lambda n: n % 2 == 1 and n < 256, "a blur kernel is odd, at most 255"
+            )
             std = entries.integer(f"{i}Std", lambda n: 0 < n < 256, "a blur's sigma lies in 1..255")
             kernel = _blur_kernel(taps, float(std))
     if channels != 1:

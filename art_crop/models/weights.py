@@ -114,7 +114,7 @@ def locate(weight_file: WeightFile, weights: str | os.PathLike[str] | None = Non
         raise WeightsError(
             f"the weights of {weight_file.name} are not on this machine: {cure}, or give weights=path or set {variable}"
         )
-    digest = _sha256(path, "the cached file")
+    digest = file_sha256(path, "the cached file")
     if digest != weight_file.sha256:
         raise WeightsError(f"{path} is damaged (its SHA-256 is not that of the published file): {cure} to replace it")
     return FoundWeights(path, digest, "cache", official=True)
@@ -200,11 +200,12 @@ def _given(
     if not isinstance(weights, (str, os.PathLike)):
         raise InvalidInputError(f"weights must be a path or None, not {type(weights).__name__}")
     path = Path(weights).expanduser()
-    digest = _sha256(path, what)
+    digest = file_sha256(path, what)
     return FoundWeights(path, digest, source, official=digest == weight_file.sha256)
 
 
-def _sha256(path: Path, what: str) -> str:
+def file_sha256(path: Path, what: str = "weights") -> str:
+    """SHA-256 of a file, hexadecimal; ``what`` names it in the WeightsError where it cannot be read."""
     try:
         if path.exists() and not path.is_file():  # a pipe would block, a folder has no bytes
             raise WeightsError(f"{what}: {path} is not a file; allowed: the path of a weight file")

@@ -1,0 +1,1 @@
+"""Evasion attacks as ART knows them: one attack, one file."""

@@ -1,0 +1,12 @@
+"""ART estimators for saliency-map and quality regressors, white box and query-only."""
+
+from art_crop.estimators.blackbox import BlackBoxQualityRegressor, BlackBoxSaliencyRegressor
+from art_crop.estimators.quality import PyTorchQualityRegressor
+from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+
+__all__ = [
+    "BlackBoxQualityRegressor",
+    "BlackBoxSaliencyRegressor",
+    "PyTorchQualityRegressor",
+    "PyTorchSaliencyRegressor",
+]

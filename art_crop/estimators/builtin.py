@@ -1,0 +1,52 @@
+"""The models that ship with the package or are fetched for it, as estimators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+from art_crop.models.cropper import Cropper
+from art_crop.models.fastgaze import load_fastgaze
+from art_crop.models.gaze_lite import EMBEDDED, load_gaze_lite
+from art_crop.models.weights import FASTGAZE, locate
+
+__all__ = ["fastgaze", "gaze_lite", "gaze_lite_human"]
+
+
+def fastgaze(*, weights: str | Path | None = None, blur: bool = False, **kwargs: Any) -> PyTorchSaliencyRegressor:
+    """The deployed social-media cropper, exactly.
+
+    Args:
+        weights: ``fastgaze.vxm``; default: the environment variable ART_CROP_FASTGAZE, then what
+            ``art-crop models fetch fastgaze`` fetched.
+        blur: Apply the file's Gaussian blur layer, which the deployed program does not (paper 001 assumes it).
+        **kwargs: As for :class:`~art_crop.estimators.saliency.PyTorchSaliencyRegressor`.
+
+    Raises:
+        WeightsError: No weights found, or malformed ones.
+    """
+    found = locate(FASTGAZE, weights)
+    estimator = PyTorchSaliencyRegressor(Cropper(load_fastgaze(found.path, blur=blur)), **kwargs)
+    estimator.name, estimator.weights_sha256 = "fastgaze", found.sha256
+    return estimator
+
+
+def _gaze_lite(head: Any, weights: str | Path | None, kwargs: dict[str, Any]) -> PyTorchSaliencyRegressor:
+    from art_crop.models.weights import file_sha256
+
+    path = EMBEDDED if weights is None else Path(weights)
+    estimator = PyTorchSaliencyRegressor(Cropper(load_gaze_lite(path, head)), **kwargs)
+    estimator.name = "gaze-lite" if head == "cropper" else "gaze-lite-human"
+    estimator.weights_sha256 = file_sha256(path)
+    return estimator
+
+
+def gaze_lite(*, weights: str | Path | None = None, **kwargs: Any) -> PyTorchSaliencyRegressor:
+    """The embedded surrogate that follows FastGaze; ``weights`` names a file that ``art-crop distil`` made."""
+    return _gaze_lite("cropper", weights, kwargs)
+
+
+def gaze_lite_human(*, weights: str | Path | None = None, **kwargs: Any) -> PyTorchSaliencyRegressor:
+    """The embedded model that follows people's eyes; ``weights`` names a file that ``art-crop distil`` made."""
+    return _gaze_lite("human", weights, kwargs)

@@ -1,0 +1,83 @@
+"""ART estimator for image-quality regressors: one score a photo, on a scale that is stated."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from art_crop.errors import InvalidInputError
+from art_crop.estimators.torch_regressor import TorchRegressor
+from art_crop.objectives import ScoreDistance, Verdict
+
+__all__ = ["PyTorchQualityRegressor"]
+
+
+class PyTorchQualityRegressor(TorchRegressor):
+    """A white-box quality model: photos -> scores (N,).
+
+    Targets y of shape (N,) and (N, 1) mean the same; the loss of ``loss_gradient`` is each photo's own squared difference.
+
+    Args:
+        model: Module (N, 3, H, W) -> scores (N,) or (N, 1), or a distribution over opinion bins (N, K) of which
+            ``bin_values`` gives the mean.
+        score_range: Lowest and highest score of the scale.
+        higher_is_better: Whether a higher score is a better photo.
+        bin_values: Value of each of the K bins, for models that answer with a distribution.
+        **kwargs: As for every torch regressor here.
+
+    Raises:
+        InvalidInputError: A score range that is empty; when used, an output of another shape.
+    """
+
+    estimator_params: ClassVar[list[str]] = [*TorchRegressor.estimator_params, "score_range", "higher_is_better"]
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        score_range: tuple[float, float] = (0.0, 100.0),
+        higher_is_better: bool = True,
+        bin_values: tuple[float, ...] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.score_range, self.higher_is_better = score_range, higher_is_better
+        self.bin_values = None if bin_values is None else tuple(float(value) for value in bin_values)
+        super().__init__(model, **kwargs)
+
+    def _check_params(self) -> None:
+        low, high = self.score_range
+        if not low < high:
+            raise InvalidInputError(
+                f"score_range: (lowest, highest) with lowest < highest is needed, not {self.score_range}"
+            )
+        super()._check_params()
+
+    def _output(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.model(x).float()
+        if self.bin_values is not None:
+            if scores.ndim != 2 or scores.shape[1] != len(self.bin_values):
+                raise InvalidInputError(
+                    f"model: an output (N, {len(self.bin_values)}) is needed for these bin_values, not {tuple(scores.shape)}"
+                )
+            return scores @ torch.tensor(self.bin_values, device=scores.device)
+        return _flat(scores, "model: output")
+
+    def _prediction(self, output: Tensor) -> Tensor:
+        return output
+
+    def _distance(self, y: Tensor) -> ScoreDistance:
+        return ScoreDistance(_flat(y, "y"))
+
+    def _from_predictions(self, prediction: Tensor, y: Tensor) -> Verdict:
+        return self._distance(y)(_flat(prediction, "pred"))
+
+
+def _flat(scores: Tensor, name: str) -> Tensor:
+    """(N,) from (N,) or (N, 1); the two must never meet, or a difference becomes N x N."""
+    if scores.ndim == 1:
+        return scores
+    if scores.ndim == 2 and scores.shape[1] == 1:
+        return scores[:, 0]
+    raise InvalidInputError(f"{name}: shape (N,) or (N, 1) is needed, not {tuple(scores.shape)}")

@@ -1,0 +1,283 @@
+"""What an attack wants: for each sample a loss to make small, and whether the wish is fulfilled, in one object.
+
+An objective is called with what a model gives for a batch (:class:`SaliencyOutput` or scores) and answers with a
+:class:`Verdict`. Loss and success come from the same rule, so an attack never stops at something that the judge would
+refuse. Sources: papers 000 and 001 (peak in region, equation 1's J, left open there); the crop rule is the deployed cropper's.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from art_crop.checks import check_choice, check_number
+from art_crop.errors import InvalidInputError
+from art_crop.geometry import Region, check_ratios, crop_window, window_contains
+
+__all__ = [
+    "CropContainsRegion",
+    "MapDistance",
+    "Objective",
+    "PeakInRegion",
+    "SaliencyOutput",
+    "ScoreBeyond",
+    "ScoreDistance",
+    "Verdict",
+]
+
+Array = np.ndarray[Any, Any]
+Loss = Literal["margin", "cross_entropy"]
+LOSSES = ("margin", "cross_entropy")
+Self = TypeVar("Self", bound="Objective")
+
+
+class Verdict(NamedTuple):
+    """loss (N,), smaller is better; success (N,) bool."""
+
+    loss: Tensor
+    success: Tensor
+
+
+@dataclass(frozen=True)
+class SaliencyOutput:
+    """What a saliency regressor gives for a batch of photos of one size."""
+
+    saliency: Tensor
+    """Raw map (N, h, w)."""
+    x: Array
+    """Where the map's columns stand, photo pixels (w,)."""
+    y: Array
+    """Where its rows stand, photo pixels (h,)."""
+    size: tuple[int, int]
+    """Width and height of the photos."""
+    symmetric: Callable[[], Tensor]
+    """Photos whose crop is centred whatever the map says, bool (N,); computed only for those who ask."""
+    log_density: bool = True
+    """exp(map) is the density; otherwise the map itself."""
+
+
+class Objective(Protocol):
+    """Loss and success per sample."""
+
+    def __call__(self, output: Any) -> Verdict:
+        """Judge a batch."""
+        ...
+
+    def take(self: Self, indices: Sequence[int]) -> Self:
+        """The same objective for some of the samples, in that order."""
+        ...
+
+
+class _PerSample:
+    """Objectives whose wishes are lists with one entry per sample."""
+
+    _lists: tuple[str, ...] = ()
+
+    def take(self: Any, indices: Sequence[int]) -> Any:
+        """The same objective for some of the samples, in that order."""
+        part = copy.copy(self)
+        for name in self._lists:
+            values = getattr(self, name)
+            setattr(part, name, values[list(indices)] if isinstance(values, Tensor) else [values[i] for i in indices])
+        return part
+
+
+def _mask_verdict(values: Tensor, inside: Tensor, loss: Loss) -> Verdict:
+    """Verdict on values (N, K), logarithms of the density, whose first strict maximum must fall where ``inside`` (N, K) is."""
+    lowest = torch.finfo(values.dtype).min
+    best_in = values.masked_fill(~inside, lowest).amax(1)
+    best_out = values.masked_fill(inside, lowest).amax(1)
+    success = inside.gather(1, values.argmax(1, keepdim=True))[:, 0]
+    if loss == "margin":
+        return Verdict(best_out - best_in, success)
+    share = values.masked_fill(~inside, lowest).logsumexp(1) - values.logsumexp(1)
+    return Verdict(-share, success)
+
+
+class PeakInRegion(_PerSample):
+    """The saliency peak lies in a region.
+
+    Args:
+        regions: One region for each sample.
+        by: ``"cell"``: the cell with the greatest saliency, which is the deployed cropper's salient point. ``"column"``: the
+            greatest column sum of the density, the peak of paper 001 (only the region's x range counts).
+        loss: ``"margin"``: best value outside minus best inside (logarithms), below 0 where the wish is fulfilled.
+            ``"cross_entropy"``: minus the logarithm of the region's share of the saliency mass.
+
+    Raises:
+        InvalidInputError: No regions, or an unknown ``by`` or ``loss``; when called: a region that holds no cell.
+    """
+
+    _lists = ("regions",)
+
+    def __init__(
+        self, regions: Sequence[Region], *, by: Literal["cell", "column"] = "cell", loss: Loss = "margin"
+    ) -> None:
+        check_choice(by, "by", ("cell", "column"))
+        check_choice(loss, "loss", LOSSES)
+        if not regions or not all(isinstance(region, Region) for region in regions):
+            raise InvalidInputError("regions: a Region for each sample is needed")
+        self.regions, self.by, self.loss = list(regions), by, loss
+
+    def __call__(self, output: SaliencyOutput) -> Verdict:
+        """Judge a batch of saliency maps."""
+        _check_count(len(self.regions), len(output.saliency))
+        columns = np.stack([_between(output.x, r.x0, r.x1, output.size[0]) for r in self.regions])
+        log = output.saliency if output.log_density else output.saliency.clamp_min(1e-12).log()
+        if self.by == "column":
+            return _mask_verdict(log.logsumexp(1), _tensor(columns, log), self.loss)
+        rows = np.stack([_between(output.y, r.y0, r.y1, output.size[1]) for r in self.regions])
+        inside = rows[:, :, None] & columns[:, None, :]
+        return _mask_verdict(log.flatten(1), _tensor(inside, log).flatten(1), self.loss)
+
+
+def _between(centres: Array, low: float, high: float, side: int) -> Array:
+    """Cells of one axis inside [low, high] (fractions); where a narrow region falls between cells, the nearest cell."""
+    inside = (centres >= low * side - 1e-3) & (centres <= high * side + 1e-3)
+    if not inside.any():
+        inside[np.abs(centres - (low + high) / 2 * side).argmin()] = True
+    result: Array = inside
+    return result
+
+
+def _tensor(mask: Array, like: Tensor) -> Tensor:
+    return torch.from_numpy(mask).to(like.device)
+
+
+def _check_count(wishes: int, samples: int) -> None:
+    if wishes != samples:
+        raise InvalidInputError(f"objective: it speaks of {wishes} samples, the batch has {samples}")
+
+
+class CropContainsRegion(_PerSample):
+    """The cropper's window contains the region, for every ratio at once, by the cropper's own rule for windows.
+
+    A window follows from the salient cell alone, so for each sample the cells whose windows all contain the region are
+    known beforehand; the wish is that the peak is one of them. Symmetric photos are cropped at the middle column: there
+    only the row counts, and a region that the middle windows miss cannot be shown.
+
+    Args:
+        regions: One region for each sample.
+        ratios: Aspect ratios (height / width) that must all show it.
+        loss: As for :class:`PeakInRegion`.
+
+    Raises:
+        InvalidInputError: No ratios; when called: a region that no window of one of the ratios can contain.
+    """
+
+    _lists = ("regions",)
+
+    def __init__(self, regions: Sequence[Region], ratios: Sequence[float], *, loss: Loss = "margin") -> None:
+        check_choice(loss, "loss", LOSSES)
+        if not regions or not all(isinstance(region, Region) for region in regions):
+            raise InvalidInputError("regions: a Region for each sample is needed")
+        self.regions, self.ratios, self.loss = list(regions), check_ratios(ratios), loss
+
+    def __call__(self, output: SaliencyOutput) -> Verdict:
+        """Judge a batch of saliency maps."""
+        _check_count(len(self.regions), len(output.saliency))
+        log = output.saliency
+        flags = [bool(flag) for flag in output.symmetric().tolist()]
+        cells = [self.cells(output, r, symmetric=s) for r, s in zip(self.regions, flags, strict=True)]
+        for region, free, centred in zip(self.regions, cells, flags, strict=True):
+            if not free.any() and not centred:
+                raise InvalidInputError(
+                    f"region {region}: no crop window can contain it for all of the ratios "
+                    f"{', '.join(f'{r:g}' for r in self.ratios)} of a photo of {output.size[0]}x{output.size[1]} px; "
+                    "choose a smaller region or fewer ratios"
+                )
+        inside = _tensor(np.stack(cells), log).flatten(1)
+        verdict = _mask_verdict(log.flatten(1), inside, self.loss)
+        possible = inside.any(1)
+        # A symmetric photo whose middle windows miss the region: no map can help, and no gradient should pretend so.
+        return Verdict(torch.where(possible, verdict.loss, log.flatten(1)[:, 0] * 0 + 1e3), verdict.success & possible)
+
+    def cells(self, output: SaliencyOutput, region: Region, *, symmetric: bool) -> Array:
+        """Cells (h, w) bool from which every ratio's window contains the region."""
+        width, height = output.size
+        good = np.ones((len(output.y), len(output.x)), bool)
+        for ratio in self.ratios:
+            window = crop_window(width, height, (0, 0), ratio)
+            moves_along_x = window.width < width
+            if moves_along_x:
+                points = [(int(x), 0) for x in output.x]
+            else:
+                points = [(0, int(y)) for y in output.y]
+            shown = np.array(
+                [
+                    window_contains(crop_window(width, height, p, ratio, symmetric=symmetric), region, width, height)
+                    for p in points
+                ]
+            )
+            good &= shown[None, :] if moves_along_x else shown[:, None]
+        return good
+
+
+class MapDistance(_PerSample):
+    """Distance of the saliency map to a given one; what ART's ``loss_gradient(x, y)`` means for a map ``y``.
+
+    Args:
+        maps: (N, h, w) maps to compare with.
+        loss: ``"mse"``: sum of squared differences; ``"kl"``: KL(softmax(y) || softmax(map)) for log densities.
+    """
+
+    _lists = ("maps",)
+
+    def __init__(self, maps: Tensor, loss: Literal["mse", "kl"] = "mse") -> None:
+        check_choice(loss, "loss", ("mse", "kl"))
+        self.maps, self.loss = maps, loss
+
+    def __call__(self, output: SaliencyOutput) -> Verdict:
+        """Judge a batch of saliency maps; no distance counts as success."""
+        saliency, maps = output.saliency, self.maps.to(output.saliency)
+        if saliency.shape != maps.shape:
+            raise InvalidInputError(f"y: maps of shape {tuple(saliency.shape)} are needed, not {tuple(maps.shape)}")
+        if self.loss == "mse":
+            loss = (saliency - maps).square().flatten(1).sum(1)
+        else:
+            target = maps.flatten(1).log_softmax(1)
+            loss = (target.exp() * (target - saliency.flatten(1).log_softmax(1))).sum(1)
+        return Verdict(loss, torch.zeros_like(loss, dtype=torch.bool))
+
+
+class ScoreBeyond(_PerSample):
+    """A quality score lies at or beyond a bound.
+
+    Args:
+        bounds: One bound for each sample, on the model's scale.
+        direction: ``"below"`` or ``"above"``.
+    """
+
+    _lists = ("bounds",)
+
+    def __init__(self, bounds: Sequence[float], direction: Literal["below", "above"]) -> None:
+        check_choice(direction, "direction", ("below", "above"))
+        self.bounds = [check_number(bound, "bounds") for bound in bounds]
+        self.direction = direction
+
+    def __call__(self, output: Tensor) -> Verdict:
+        """Judge scores (N,)."""
+        _check_count(len(self.bounds), len(output))
+        bounds = torch.tensor(self.bounds, dtype=output.dtype, device=output.device)
+        loss = output - bounds if self.direction == "below" else bounds - output
+        return Verdict(loss, loss <= 0)
+
+
+class ScoreDistance(_PerSample):
+    """Squared difference of a score to a given one; what ``loss_gradient(x, y)`` means for scores ``y`` (N,)."""
+
+    _lists = ("scores",)
+
+    def __init__(self, scores: Tensor) -> None:
+        self.scores = scores
+
+    def __call__(self, output: Tensor) -> Verdict:
+        """Judge scores (N,); no distance counts as success."""
+        loss = (output - self.scores.to(output)).square()
+        return Verdict(loss, torch.zeros_like(loss, dtype=torch.bool))

@@ -1,0 +1,1 @@
+"""What made the embedded weights, usable by anybody."""

@@ -1,0 +1,176 @@
+"""Teach a small saliency network to follow any cropper, and a second head of it to follow people.
+
+The teacher is any function from photos to saliency maps: an estimator of this package, or a user's own service. Its answers
+are the labels, so no annotated data is needed; fixations, where there are some, teach the head ``human``.
+Loss per sample: KL(teacher || student) of the densities plus (1 - CC) / 2, the correlation that the result is judged by.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from art_crop.errors import InvalidInputError
+from art_crop.models.fastgaze import MEANS
+from art_crop.models.gaze_lite import GazeLiteNet, fold_batch_norm
+from art_crop.training.images import Batch, Sampler, TrainingPhoto
+
+__all__ = ["Distillation", "distil"]
+
+Teacher = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Distillation:
+    """Settings of a run; the defaults made the embedded weights."""
+
+    steps: int = 4800
+    batch_size: int = 12
+    learning_rate: float = 2.5e-3
+    weight_decay: float = 0.02
+    human_weight: float = 0.6
+    ema: float = 0.998
+    seed: int = 0
+    workers: int = 1
+    checkpoint: Path | None = None
+    checkpoint_every: int = 200
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def _divergence(target: Tensor, log_student: Tensor) -> Tensor:
+    """KL(target || student) + (1 - CC) / 2 per sample, both (N, h, w): a density and a raw log density."""
+    log_density = log_student.flatten(1).log_softmax(1)
+    target = target.flatten(1)
+    kl = (target * (target.clamp_min(1e-12).log() - log_density)).sum(1)
+    student = log_density.exp()
+    a, b = student - student.mean(1, keepdim=True), target - target.mean(1, keepdim=True)
+    correlation = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp_min(1e-12)
+    return kl + (1 - correlation) / 2
+
+
+def network_input(levels: Tensor) -> Tensor:
+    """uint8 levels (N, 3, h, w) -> what the network takes: float32, the cropper's means subtracted, channels last."""
+    means = torch.tensor(MEANS, device=levels.device).view(1, 3, 1, 1)
+    return (levels.float() - means).contiguous(memory_format=torch.channels_last)
+
+
+def distil(
+    teacher: Teacher,
+    photos: Sequence[TrainingPhoto],
+    settings: Distillation,
+    *,
+    device: str = "cpu",
+    progress: Callable[[Iterable[Batch], int, int], Iterable[Batch]] | None = None,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> GazeLiteNet:
+    """Train and return the folded network (batch normalisation gone, exponential average of the weights).
+
+    Args:
+        teacher: uint8 levels (N, 3, h, w) -> log density (N, h', w'); another grid is resampled bilinearly.
+        photos: What to learn from.
+        settings: Steps, rates, seed, checkpoint file. The same settings resume from their checkpoint.
+        progress: Wraps the batches, given (batches, total steps, steps done), for a progress bar.
+        report: Called every 50 steps with step, loss of each head and learning rate.
+
+    Raises:
+        InvalidInputError: No photos, or settings outside their range.
+    """
+    if not photos:
+        raise InvalidInputError("photos: at least one photo is needed to learn from")
+    if settings.steps < 1 or settings.batch_size < 2:
+        raise InvalidInputError("settings: steps must be at least 1 and batch_size at least 2")
+    torch.manual_seed(settings.seed)
+    net = GazeLiteNet(norm=True).to(device, memory_format=torch.channels_last)
+    average = copy.deepcopy(net)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    warm = max(1, min(200, settings.steps // 10))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser,
+        lambda step: (
+            min(1.0, (step + 1) / warm) * 0.5 * (1.01 + 0.99 * math.cos(math.pi * min(1, step / settings.steps)))
+        ),
+    )
+    start = _resume(settings, net, average, optimiser, schedule)
+    sampler = Sampler(photos, batch_size=settings.batch_size, batches=settings.steps, seed=settings.seed)
+    remaining = torch.utils.data.Subset(sampler, range(start, settings.steps))
+    batches: Iterable[Batch] = torch.utils.data.DataLoader(
+        remaining, batch_size=None, num_workers=settings.workers, prefetch_factor=4 if settings.workers else None
+    )
+    if progress is not None:
+        batches = progress(batches, settings.steps, start)
+    sums, since = torch.zeros(2), 0
+    for step, batch in enumerate(batches, start):
+        losses = _step(net, teacher, batch, settings, device)
+        optimiser.zero_grad(set_to_none=True)
+        (losses[0] + settings.human_weight * losses[1]).backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
+        optimiser.step()
+        schedule.step()
+        _average(average, net, min(settings.ema, (step + 1) / (step + 10)))
+        sums, since = sums + torch.stack(losses).detach().cpu(), since + 1
+        if (step + 1) % 50 == 0 or step + 1 == settings.steps:
+            mean = sums / since
+            figures = {
+                "step": step + 1,
+                "cropper": float(mean[0]),
+                "human": float(mean[1]),
+                "rate": schedule.get_last_lr()[0],
+            }
+            settings.history.append(figures)
+            if report is not None:
+                report(figures)
+            sums, since = torch.zeros(2), 0
+        if settings.checkpoint is not None and (step + 1) % settings.checkpoint_every == 0:
+            state = [part.state_dict() for part in (net, average, optimiser, schedule)]
+            torch.save(
+                {"step": step + 1, "seed": settings.seed, "steps": settings.steps, "state": state}, settings.checkpoint
+            )
+    return fold_batch_norm(average.cpu().eval())
+
+
+def _step(
+    net: GazeLiteNet, teacher: Teacher, batch: Batch, settings: Distillation, device: str
+) -> tuple[Tensor, Tensor]:
+    """Mean loss of each head on one batch; the head of people learns only where there are fixations."""
+    levels = batch.levels.to(device)
+    with torch.no_grad():
+        target = teacher(levels).float()
+    with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+        out = net.train()(network_input(levels))
+    cropper, human = out["cropper"].float(), out["human"].float()
+    if target.shape != cropper.shape:
+        target = F.interpolate(target[:, None], cropper.shape[1:], mode="bilinear", align_corners=False)[:, 0]
+    follow = _divergence(target.flatten(1).softmax(1).view_as(cropper), cropper).mean()
+    looked = batch.has_fixations.to(device)
+    people = _divergence(batch.density.to(device)[looked], human[looked]).mean() if looked.any() else human.sum() * 0
+    return follow, people
+
+
+@torch.no_grad()
+def _average(average: torch.nn.Module, net: torch.nn.Module, decay: float) -> None:
+    for slow, fast in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
+        if slow.is_floating_point():
+            slow.lerp_(fast, 1 - decay)
+        else:
+            slow.copy_(fast)
+
+
+def _resume(settings: Distillation, *parts: object) -> int:
+    """Load the checkpoint of the same run into net, average, optimiser and schedule; the number of steps done."""
+    if settings.checkpoint is None or not settings.checkpoint.exists():
+        return 0
+    saved = torch.load(settings.checkpoint, weights_only=True)
+    if (saved["seed"], saved["steps"]) != (settings.seed, settings.steps):
+        raise InvalidInputError(
+            f"checkpoint: {settings.checkpoint} belongs to a run of other settings; remove it or name another"
+        )
+    for part, state in zip(parts, saved["state"], strict=True):
+        part.load_state_dict(state)  # type: ignore[attr-defined]
+    return int(saved["step"])
