@@ -10,7 +10,17 @@ import numpy as np
 
 from art_crop.errors import InvalidInputError
 
-__all__ = ["check_choice", "check_images", "check_int", "check_mask", "check_number", "reject_unknown"]
+__all__ = [
+    "check_choice",
+    "check_clip_values",
+    "check_images",
+    "check_input_shape",
+    "check_int",
+    "check_mask",
+    "check_number",
+    "check_range",
+    "reject_unknown",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -21,7 +31,7 @@ def check_images(
     """A batch of images as float32, unchanged otherwise (never the caller's array written to).
 
     Raises:
-        InvalidInputError: Not a float array (N, 3, H, W) or (N, H, W, 3), empty, not finite, or outside ``clip_values``.
+        InvalidInputError: Not a float array (N, 3, H, W) or (N, H, W, 3), empty, not finite, outside ``clip_values``.
     """
     layout = f"(N, {channels}, H, W)" if channels_first else f"(N, H, W, {channels})"
     if not isinstance(x, np.ndarray):
@@ -41,9 +51,44 @@ def check_images(
     slack = 1e-5 * (clip_values[1] - clip_values[0])
     if lowest < clip_values[0] - slack or highest > clip_values[1] + slack:
         raise InvalidInputError(
-            f"{name}: values lie in [{lowest:g}, {highest:g}], allowed is [{clip_values[0]:g}, {clip_values[1]:g}] (clip_values)"
+            f"{name}: values lie in [{lowest:g}, {highest:g}], "
+            f"allowed is [{clip_values[0]:g}, {clip_values[1]:g}] (clip_values)"
         )
     return np.clip(x, *clip_values).astype(np.float32, copy=False)
+
+
+def check_clip_values(values: Any) -> tuple[float, float]:
+    """Lowest and highest value of a pixel, as :func:`check_range`; not one for each channel."""
+    return check_range(values, "clip_values")
+
+
+def check_range(values: Any, name: str) -> tuple[float, float]:
+    """Lowest and highest value of something.
+
+    Raises:
+        InvalidInputError: Not two finite numbers, the first below the second.
+    """
+    try:
+        low, high = (float(value) for value in values)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise InvalidInputError(f"{name}: two finite numbers (lowest, highest) are needed, not {values!r}")
+    return low, high
+
+
+def check_input_shape(shape: Any, *, channels_first: bool) -> tuple[int, int, int]:
+    """Shape of one photo in the estimator's layout; -1 for a height or width that may be any.
+
+    Raises:
+        InvalidInputError: Not three whole numbers, or a channel count below 1 where the layout has its channels.
+    """
+    layout = "(channels, height, width)" if channels_first else "(height, width, channels)"
+    numbers = tuple(shape) if isinstance(shape, (tuple, list)) else ()
+    whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and (n >= 1 or n == -1) for n in numbers)
+    if len(numbers) != 3 or not whole or numbers[0 if channels_first else 2] < 1:
+        raise InvalidInputError(f"input_shape: {layout} is needed, -1 for any height or width, not {shape!r}")
+    return int(numbers[0]), int(numbers[1]), int(numbers[2])
 
 
 def check_number(

@@ -69,7 +69,8 @@ class Region:
         numbers = [re.fullmatch(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(px)?", part) for part in parts]
         if len(parts) != 4 or not all(numbers):
             raise InvalidInputError(
-                f"region: {text!r} is not x0,y0,x1,y1; write fractions (0.1,0.8,0.6,1) or pixels (64px,480px,400px,600px)"
+                f"region: {text!r} is not x0,y0,x1,y1; "
+                "write fractions (0.1,0.8,0.6,1) or pixels (64px,480px,400px,600px)"
             )
         sizes = (width, height, width, height)
         values = [float(m[1]) / (size if m[2] else 1) for m, size in zip(numbers, sizes, strict=True) if m]
@@ -96,7 +97,7 @@ class Window(NamedTuple):
 
 def _lround(value: np.float32) -> int:
     """C's lround for positive values: halves away from zero."""
-    return int(math.floor(float(value) + 0.5))
+    return math.floor(float(value) + 0.5)
 
 
 def crop_window(width: int, height: int, point: tuple[int, int], ratio: float, *, symmetric: bool = False) -> Window:
@@ -136,13 +137,15 @@ def window_contains(window: Window, region: Region, width: int, height: int) -> 
 
 def cell_centres(count: int, side: int, stride: int = 16) -> Array:
     """Where the cells of one axis stand, in pixels of the network's input: min(stride i + stride / 2, side - 1)."""
-    return np.minimum(stride * np.arange(count, dtype=np.float32) + np.float32(stride // 2), np.float32(side - 1))
+    centres = stride * np.arange(count, dtype=np.float32) + np.float32(stride // 2)
+    inside: Array = np.minimum(centres, np.float32(side - 1))
+    return inside
 
 
 def cells_to_pixels(
     shape: tuple[int, int], resized: tuple[int, int], size: tuple[int, int], stride: int = 16
 ) -> tuple[Array, Array]:
-    """Photo pixels (float32) of the map's columns and rows: a map (h, w), network input (w, h), photo (width, height)."""
+    """Photo pixels (float32) of a map's columns and rows: map (h, w), network input (w, h), photo (width, height)."""
     scale = min(np.float32(size[0]) / np.float32(resized[0]), np.float32(size[1]) / np.float32(resized[1]))
     return (
         cell_centres(shape[1], resized[0], stride) * scale,

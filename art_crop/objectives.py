@@ -2,7 +2,8 @@
 
 An objective is called with what a model gives for a batch (:class:`SaliencyOutput` or scores) and answers with a
 :class:`Verdict`. Loss and success come from the same rule, so an attack never stops at something that the judge would
-refuse. Sources: papers 000 and 001 (peak in region, equation 1's J, left open there); the crop rule is the deployed cropper's.
+refuse. Sources: papers 000 and 001 (peak in region, equation 1's J, left open there); the crop rule is the deployed
+cropper's.
 """
 
 from __future__ import annotations
@@ -79,6 +80,9 @@ class _PerSample:
 
     _lists: tuple[str, ...] = ()
 
+    def __len__(self) -> int:
+        return len(getattr(self, self._lists[0]))
+
     def take(self: Any, indices: Sequence[int]) -> Any:
         """The same objective for some of the samples, in that order."""
         part = copy.copy(self)
@@ -89,7 +93,7 @@ class _PerSample:
 
 
 def _mask_verdict(values: Tensor, inside: Tensor, loss: Loss) -> Verdict:
-    """Verdict on values (N, K), logarithms of the density, whose first strict maximum must fall where ``inside`` (N, K) is."""
+    """Verdict on log densities (N, K) whose first strict maximum must fall where ``inside`` (N, K) is true."""
     lowest = torch.finfo(values.dtype).min
     best_in = values.masked_fill(~inside, lowest).amax(1)
     best_out = values.masked_fill(inside, lowest).amax(1)
@@ -105,13 +109,14 @@ class PeakInRegion(_PerSample):
 
     Args:
         regions: One region for each sample.
-        by: ``"cell"``: the cell with the greatest saliency, which is the deployed cropper's salient point. ``"column"``: the
-            greatest column sum of the density, the peak of paper 001 (only the region's x range counts).
+        by: ``"cell"``: the cell with the greatest saliency, which is the deployed cropper's salient point.
+            ``"column"``: the greatest column sum of the density, the peak of paper 001 (only the x range counts).
+            Where a region is so narrow that it holds no cell, the nearest one counts.
         loss: ``"margin"``: best value outside minus best inside (logarithms), below 0 where the wish is fulfilled.
             ``"cross_entropy"``: minus the logarithm of the region's share of the saliency mass.
 
     Raises:
-        InvalidInputError: No regions, or an unknown ``by`` or ``loss``; when called: a region that holds no cell.
+        InvalidInputError: No regions, or an unknown ``by`` or ``loss``; when called: not a region for each sample.
     """
 
     _lists = ("regions",)
@@ -121,15 +126,13 @@ class PeakInRegion(_PerSample):
     ) -> None:
         check_choice(by, "by", ("cell", "column"))
         check_choice(loss, "loss", LOSSES)
-        if not regions or not all(isinstance(region, Region) for region in regions):
-            raise InvalidInputError("regions: a Region for each sample is needed")
-        self.regions, self.by, self.loss = list(regions), by, loss
+        self.regions, self.by, self.loss = _check_regions(regions), by, loss
 
     def __call__(self, output: SaliencyOutput) -> Verdict:
         """Judge a batch of saliency maps."""
         _check_count(len(self.regions), len(output.saliency))
         columns = np.stack([_between(output.x, r.x0, r.x1, output.size[0]) for r in self.regions])
-        log = output.saliency if output.log_density else output.saliency.clamp_min(1e-12).log()
+        log = _log_density(output)
         if self.by == "column":
             return _mask_verdict(log.logsumexp(1), _tensor(columns, log), self.loss)
         rows = np.stack([_between(output.y, r.y0, r.y1, output.size[1]) for r in self.regions])
@@ -148,6 +151,16 @@ def _between(centres: Array, low: float, high: float, side: int) -> Array:
 
 def _tensor(mask: Array, like: Tensor) -> Tensor:
     return torch.from_numpy(mask).to(like.device)
+
+
+def _log_density(output: SaliencyOutput) -> Tensor:
+    return output.saliency if output.log_density else output.saliency.clamp_min(1e-12).log()
+
+
+def _check_regions(regions: object) -> list[Region]:
+    if not isinstance(regions, (list, tuple)) or not regions or not all(isinstance(r, Region) for r in regions):
+        raise InvalidInputError(f"regions: a list with one Region for each sample is needed, not {regions!r}")
+    return list(regions)
 
 
 def _check_count(wishes: int, samples: int) -> None:
@@ -175,14 +188,12 @@ class CropContainsRegion(_PerSample):
 
     def __init__(self, regions: Sequence[Region], ratios: Sequence[float], *, loss: Loss = "margin") -> None:
         check_choice(loss, "loss", LOSSES)
-        if not regions or not all(isinstance(region, Region) for region in regions):
-            raise InvalidInputError("regions: a Region for each sample is needed")
-        self.regions, self.ratios, self.loss = list(regions), check_ratios(ratios), loss
+        self.regions, self.ratios, self.loss = _check_regions(regions), check_ratios(ratios), loss
 
     def __call__(self, output: SaliencyOutput) -> Verdict:
         """Judge a batch of saliency maps."""
         _check_count(len(self.regions), len(output.saliency))
-        log = output.saliency
+        log = _log_density(output)
         flags = [bool(flag) for flag in output.symmetric().tolist()]
         cells = [self.cells(output, r, symmetric=s) for r, s in zip(self.regions, flags, strict=True)]
         for region, free, centred in zip(self.regions, cells, flags, strict=True):
@@ -258,6 +269,8 @@ class ScoreBeyond(_PerSample):
 
     def __init__(self, bounds: Sequence[float], direction: Literal["below", "above"]) -> None:
         check_choice(direction, "direction", ("below", "above"))
+        if not isinstance(bounds, (list, tuple, np.ndarray)) or len(bounds) == 0:
+            raise InvalidInputError(f"bounds: a list with one number for each sample is needed, not {bounds!r}")
         self.bounds = [check_number(bound, "bounds") for bound in bounds]
         self.direction = direction
 

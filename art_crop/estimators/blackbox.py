@@ -10,8 +10,9 @@ import torch
 from art.estimators.estimator import BaseEstimator, NeuralNetworkMixin
 from art.estimators.regression.regressor import RegressorMixin
 
-from art_crop.checks import check_choice, check_images, check_int, reject_unknown
+from art_crop.checks import check_choice, check_clip_values, check_int, check_range, reject_unknown
 from art_crop.errors import InvalidInputError, QueryLimitError
+from art_crop.estimators.photo_estimator import PhotoEstimator, check_keywords, default_input_shape
 from art_crop.estimators.saliency import PlainRule, crops_of
 from art_crop.geometry import DEFAULT_RATIOS, Region, Window, check_ratios, crop_window, window_contains
 from art_crop.objectives import CropContainsRegion, PeakInRegion, SaliencyOutput, ScoreBeyond
@@ -22,7 +23,7 @@ Array = np.ndarray[Any, Any]
 Answer = Literal["map", "point", "crops"]
 
 
-class _BlackBox(RegressorMixin, NeuralNetworkMixin, BaseEstimator):  # type: ignore[misc]
+class _BlackBox(PhotoEstimator, RegressorMixin, NeuralNetworkMixin, BaseEstimator):
     """A callable asked in batches; one query is one photo.
 
     ``NeuralNetworkMixin`` is there because ART's query attacks ask for it; there is no gradient.
@@ -39,7 +40,7 @@ class _BlackBox(RegressorMixin, NeuralNetworkMixin, BaseEstimator):  # type: ign
         self,
         predict_fn: Callable[[Array], Any],
         *,
-        input_shape: tuple[int, int, int] = (3, -1, -1),
+        input_shape: tuple[int, int, int] | None = None,
         clip_values: tuple[float, float] = (0.0, 1.0),
         channels_first: bool = True,
         max_queries: int | None = None,
@@ -47,8 +48,7 @@ class _BlackBox(RegressorMixin, NeuralNetworkMixin, BaseEstimator):  # type: ign
         postprocessing_defences: Any = None,
         preprocessing: Any = None,
     ) -> None:
-        if not callable(predict_fn):
-            raise InvalidInputError(f"predict_fn: a callable is needed, not {type(predict_fn).__name__}")
+        check_clip_values(clip_values)
         super().__init__(
             model=predict_fn,
             clip_values=clip_values,
@@ -57,14 +57,16 @@ class _BlackBox(RegressorMixin, NeuralNetworkMixin, BaseEstimator):  # type: ign
             postprocessing_defences=postprocessing_defences,
             preprocessing=preprocessing,
         )
-        self._input_shape = tuple(input_shape)
-        self.max_queries = None if max_queries is None else check_int(max_queries, "max_queries", at_least=1)
-        self.query_count = 0
+        self._input_shape = default_input_shape(channels_first) if input_shape is None else input_shape
+        self.max_queries, self.query_count = max_queries, 0
+        self._check_params()
 
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one photo; -1 where any size is accepted."""
-        return self._input_shape
+    def _check_params(self) -> None:
+        super()._check_params()
+        if not callable(self.model):
+            raise InvalidInputError(f"predict_fn: a callable is needed, not {type(self.model).__name__}")
+        if self.max_queries is not None:
+            check_int(self.max_queries, "max_queries", at_least=1)
 
     def reset_queries(self) -> None:
         """Start counting from 0 again."""
@@ -77,22 +79,26 @@ class _BlackBox(RegressorMixin, NeuralNetworkMixin, BaseEstimator):  # type: ign
             InvalidInputError: Photos of a wrong layout, type or range; an answer of a wrong shape or not finite.
             QueryLimitError: More photos than ``max_queries`` leaves; none of them is asked about.
         """
-        reject_unknown(kwargs, ("training_mode",), "predict")
+        check_keywords(kwargs, "predict")
         check_int(batch_size, "batch_size", at_least=1)
-        channels = self.input_shape[0]
-        x = check_images(x, self.clip_values, channels_first=self.channels_first, channels=channels)
+        x = self._photos(x)
         if self.max_queries is not None and self.query_count + len(x) > self.max_queries:
             raise QueryLimitError(
-                f"{len(x)} more queries after {self.query_count} would exceed the limit of {self.max_queries} (max_queries)"
+                f"{len(x)} more queries after {self.query_count} would exceed the limit of {self.max_queries} "
+                "(max_queries)"
             )
         rows = []
         for start in range(0, len(x), batch_size):
-            # A copy: somebody else's function must not be able to change the caller's photos.
-            batch, _ = self._apply_preprocessing(x[start : start + batch_size].copy(), None, fit=False)
+            # x is a copy already: somebody else's function cannot change the caller's photos.
+            batch, _ = self._apply_preprocessing(x[start : start + batch_size], None, fit=False)
             self.query_count += len(batch)
-            answer = np.asarray(self.model(batch), dtype=np.float32)
-            rows.append(self._checked(answer, len(batch)))
-        return self._apply_postprocessing(np.concatenate(rows), fit=False)  # type: ignore[no-any-return]
+            rows.append(self._checked(_numbers(self.model(batch.astype(np.float32))), len(batch)))
+        if len({row.shape[1:] for row in rows}) > 1:
+            raise InvalidInputError(
+                "predict_fn: answers of one shape are needed, not of several for photos of one size"
+            )
+        answers: Array = self._apply_postprocessing(np.concatenate(rows), fit=False)
+        return answers
 
     def _checked(self, answer: Array, count: int) -> Array:
         raise NotImplementedError
@@ -101,18 +107,36 @@ class _BlackBox(RegressorMixin, NeuralNetworkMixin, BaseEstimator):  # type: ign
         """Not possible: the model can only be asked."""
         raise NotImplementedError("a query-only model cannot be trained")
 
-    def compute_loss(self, x: Array, y: Any, **kwargs: Any) -> Array:
-        """Sum of squared differences between answer and ``y``, per photo (N,)."""
-        return self.compute_loss_from_predictions(self.predict(x), y)
+    def compute_loss(self, x: Array, y: Any, reduction: str = "none", **kwargs: Any) -> Array:
+        """Sum of squared differences between answer and ``y``, per photo (N,), or their ``"mean"`` or ``"sum"``."""
+        reject_unknown(kwargs, (), "compute_loss")
+        return self.compute_loss_from_predictions(self.predict(x), y, reduction)
 
-    def compute_loss_from_predictions(self, pred: Array, y: Any, **kwargs: Any) -> Array:
-        """Sum of squared differences between answers and ``y``, per photo (N,)."""
-        target = np.asarray(y, np.float32).reshape(pred.shape)
-        return np.square(pred - target).reshape(len(pred), -1).sum(1)  # type: ignore[no-any-return]
+    def compute_loss_from_predictions(self, pred: Array, y: Any, reduction: str = "none", **kwargs: Any) -> Array:
+        """Sum of squared differences between answers and ``y``, per photo (N,), or their ``"mean"`` or ``"sum"``.
+
+        Raises:
+            InvalidInputError: ``y`` is not of the answers' shape (scores (N,) may also be given as (N, 1)).
+        """
+        reject_unknown(kwargs, (), "compute_loss_from_predictions")
+        check_choice(reduction, "reduction", ("none", "mean", "sum"))
+        target = np.asarray(y, np.float32)
+        if target.shape not in (pred.shape, (*pred.shape, 1)):
+            raise InvalidInputError(f"y: shape {pred.shape} is needed, as the answers have, not {target.shape}")
+        losses: Array = np.square(pred - target.reshape(pred.shape)).reshape(len(pred), -1).sum(1)
+        return losses if reduction == "none" else np.asarray(losses.mean() if reduction == "mean" else losses.sum())
 
     def get_activations(self, x: Array, layer: int | str, batch_size: int = 128, framework: bool = False) -> Array:
         """Not possible: the model can only be asked."""
         raise NotImplementedError("a query-only model has no layers to look into")
+
+
+def _numbers(answer: object) -> Array:
+    """A copy, for the function may use its buffer again."""
+    try:
+        return np.array(answer, dtype=np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInputError(f"predict_fn: an array of numbers is needed ({error})") from error
 
 
 def _finite(answer: Array, expected: str, good: bool) -> Array:
@@ -126,12 +150,13 @@ class BlackBoxSaliencyRegressor(_BlackBox):
 
     Args:
         predict_fn: Photos (n, 3, H, W), or (n, H, W, 3) with ``channels_first=False``, float32 in ``clip_values`` -> by
-            ``returns``: ``"map"`` (n, h, w); ``"point"`` (n, 2) x, y pixels; ``"crops"`` (n, R, 4) left, top, width, height
-            pixels for ``ratios``.
+            ``returns``: ``"map"`` (n, h, w); ``"point"`` (n, 2) x, y pixels; ``"crops"`` (n, R, 4) left, top, width,
+            height pixels for ``ratios``.
         returns: Which of the three.
         ratios: The ratios (height / width) of a callable that returns crops.
         log_density: For maps: whether exp(map) is the density.
-        **kwargs: ``input_shape``, ``clip_values``, ``channels_first``, ``max_queries``, ART's preprocessing and postprocessing.
+        **kwargs: ``input_shape``, ``clip_values``, ``channels_first``, ``max_queries``, ART's preprocessing and
+            postprocessing.
     """
 
     def __init__(
@@ -186,9 +211,11 @@ class BlackBoxSaliencyRegressor(_BlackBox):
         """Success (N,) bool of an objective, one query a photo, whatever the model answers with.
 
         Raises:
-            InvalidInputError: An objective that these answers cannot decide (a peak in a region, from crop windows; a column
-                peak, from points).
+            InvalidInputError: An objective that these answers cannot decide (a peak in a region, from crop windows; a
+                column peak, from points), or that speaks of more or fewer photos.
         """
+        if len(objective) != len(x):
+            raise InvalidInputError(f"objective: it speaks of {len(objective)} photos, x holds {len(x)}")
         answer = self.predict(x)
         if self.returns == "map":
             return objective(self._map_output(x, answer)).success.numpy()
@@ -223,7 +250,8 @@ class BlackBoxQualityRegressor(_BlackBox):
         predict_fn: Photos float32 in ``clip_values`` -> scores.
         score_range: Lowest and highest score of the scale.
         higher_is_better: Whether a higher score is a better photo.
-        **kwargs: ``input_shape``, ``clip_values``, ``channels_first``, ``max_queries``, ART's preprocessing and postprocessing.
+        **kwargs: ``input_shape``, ``clip_values``, ``channels_first``, ``max_queries``, ART's preprocessing and
+            postprocessing.
     """
 
     def __init__(
@@ -234,11 +262,7 @@ class BlackBoxQualityRegressor(_BlackBox):
         higher_is_better: bool = True,
         **kwargs: Any,
     ) -> None:
-        if not score_range[0] < score_range[1]:
-            raise InvalidInputError(
-                f"score_range: (lowest, highest) with lowest < highest is needed, not {score_range}"
-            )
-        self.score_range, self.higher_is_better = score_range, higher_is_better
+        self.score_range, self.higher_is_better = check_range(score_range, "score_range"), higher_is_better
         super().__init__(predict_fn, **kwargs)
 
     def _checked(self, answer: Array, count: int) -> Array:

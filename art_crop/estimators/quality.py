@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from art_crop.checks import check_number, check_range
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.torch_regressor import TorchRegressor
 from art_crop.objectives import ScoreDistance, Verdict
@@ -17,7 +18,8 @@ __all__ = ["PyTorchQualityRegressor"]
 class PyTorchQualityRegressor(TorchRegressor):
     """A white-box quality model: photos -> scores (N,).
 
-    Targets y of shape (N,) and (N, 1) mean the same; the loss of ``loss_gradient`` is each photo's own squared difference.
+    Targets y of shape (N,) and (N, 1) mean the same; the loss of ``loss_gradient`` is each photo's own squared
+    difference.
 
     Args:
         model: Module (N, 3, H, W) -> scores (N,) or (N, 1), or a distribution over opinion bins (N, K) of which
@@ -31,7 +33,12 @@ class PyTorchQualityRegressor(TorchRegressor):
         InvalidInputError: A score range that is empty; when used, an output of another shape.
     """
 
-    estimator_params: ClassVar[list[str]] = [*TorchRegressor.estimator_params, "score_range", "higher_is_better"]
+    estimator_params: ClassVar[list[str]] = [
+        *TorchRegressor.estimator_params,
+        "score_range",
+        "higher_is_better",
+        "bin_values",
+    ]
 
     def __init__(
         self,
@@ -43,15 +50,15 @@ class PyTorchQualityRegressor(TorchRegressor):
         **kwargs: Any,
     ) -> None:
         self.score_range, self.higher_is_better = score_range, higher_is_better
-        self.bin_values = None if bin_values is None else tuple(float(value) for value in bin_values)
+        self.bin_values = bin_values
         super().__init__(model, **kwargs)
 
     def _check_params(self) -> None:
-        low, high = self.score_range
-        if not low < high:
-            raise InvalidInputError(
-                f"score_range: (lowest, highest) with lowest < highest is needed, not {self.score_range}"
-            )
+        self.score_range = check_range(self.score_range, "score_range")
+        if self.bin_values is not None:
+            if not isinstance(self.bin_values, (tuple, list)) or not self.bin_values:
+                raise InvalidInputError(f"bin_values: one number for each bin is needed, not {self.bin_values!r}")
+            self.bin_values = tuple(check_number(value, "bin_values") for value in self.bin_values)
         super()._check_params()
 
     def _output(self, x: Tensor) -> Tensor:
@@ -59,9 +66,11 @@ class PyTorchQualityRegressor(TorchRegressor):
         if self.bin_values is not None:
             if scores.ndim != 2 or scores.shape[1] != len(self.bin_values):
                 raise InvalidInputError(
-                    f"model: an output (N, {len(self.bin_values)}) is needed for these bin_values, not {tuple(scores.shape)}"
+                    f"model: an output (N, {len(self.bin_values)}) is needed for these bin_values, "
+                    f"not {tuple(scores.shape)}"
                 )
-            return scores @ torch.tensor(self.bin_values, device=scores.device)
+            # Not a matrix product, which autocast would compute in bfloat16.
+            return (scores * torch.tensor(self.bin_values, device=scores.device)).sum(1)
         return _flat(scores, "model: output")
 
     def _prediction(self, output: Tensor) -> Tensor:

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from art_crop.checks import check_choice
-from art_crop.estimators.torch_regressor import TorchRegressor, frozen
-from art_crop.geometry import DEFAULT_RATIOS, check_ratios, crop_window
+from art_crop.errors import InvalidInputError
+from art_crop.estimators.placement import frozen
+from art_crop.estimators.torch_regressor import TorchRegressor
+from art_crop.functional.precision import exact_float32
+from art_crop.geometry import DEFAULT_RATIOS, Window, check_ratios, crop_window
 from art_crop.models.cropper import CellPositions, Cropper, FilePrediction
 from art_crop.objectives import MapDistance, SaliencyOutput, Verdict
 
@@ -71,23 +74,33 @@ class PyTorchSaliencyRegressor(TorchRegressor):
             ``micro_batch``, ``gradient_dtype``, ART's preprocessing and postprocessing.
     """
 
-    estimator_params: ClassVar[list[str]] = [*TorchRegressor.estimator_params, "loss"]
+    estimator_params: ClassVar[list[str]] = [*TorchRegressor.estimator_params, "loss", "log_density"]
 
     def __init__(
         self, model: nn.Module, *, log_density: bool = False, loss: Literal["mse", "kl"] = "mse", **kwargs: Any
     ) -> None:
-        self.loss = loss
+        self.loss, self.log_density = loss, log_density
         super().__init__(model, **kwargs)
-        self.rule: Cropper | PlainRule = model if isinstance(model, Cropper) else PlainRule(log_density)
+
+    @property
+    def rule(self) -> Cropper | PlainRule:
+        """Where cells stand and which photos count as symmetric: the model's own rules, if it is a ``Cropper``."""
+        return self.model if isinstance(self.model, Cropper) else PlainRule(self.log_density)
 
     def _check_params(self) -> None:
         check_choice(self.loss, "loss", ("mse", "kl"))
         super()._check_params()
 
     def _output(self, x: Tensor) -> SaliencyOutput:
-        low, high = self.clip_values
-        x = x if (low, high) == (0, 1) else (x - low) / (high - low) if isinstance(self.model, Cropper) else x
+        low, high = (float(value) for value in self.clip_values)
+        if isinstance(self.model, Cropper) and (low, high) != (0, 1):
+            x = (x - low) / (high - low)
         saliency = self.model(x)
+        if not isinstance(saliency, Tensor) or not (
+            saliency.ndim == 3 or (saliency.ndim == 4 and saliency.shape[1] == 1)
+        ):
+            shape = tuple(saliency.shape) if isinstance(saliency, Tensor) else type(saliency).__name__
+            raise InvalidInputError(f"model: an output (N, h, w) or (N, 1, h, w) is needed, not {shape}")
         saliency = (saliency[:, 0] if saliency.ndim == 4 else saliency).float()
         size = (x.shape[-1], x.shape[-2])
         positions = self.rule.positions((saliency.shape[1], saliency.shape[2]), size)
@@ -108,7 +121,7 @@ class PyTorchSaliencyRegressor(TorchRegressor):
     def output(self, x: Array) -> SaliencyOutput:
         """Everything that objectives judge, for numpy photos: maps, cell positions, symmetry."""
         tensor = self.to_tensor(x)
-        with frozen(self.model), torch.no_grad():
+        with frozen(self.model), exact_float32(self.device), torch.no_grad():
             parts = [self._forward(tensor[chunk]) for chunk in self._chunks(len(tensor))]
             symmetric = torch.cat([part.symmetric() for part in parts])
         saliency = torch.cat([part.saliency for part in parts])
@@ -117,7 +130,7 @@ class PyTorchSaliencyRegressor(TorchRegressor):
 
     def salient_points(self, x: Array) -> Array:
         """Salient point (x, y) of each photo, integers (N, 2), pixels."""
-        return self._crops(x, (1.0,))[0]
+        return self._crops(self.output(x), (1.0,))[0]
 
     def crop(self, x: Array, ratios: Sequence[float] = DEFAULT_RATIOS) -> Array:
         """Crop windows left, top, width, height of each photo and ratio, integers (N, R, 4), pixels.
@@ -125,27 +138,31 @@ class PyTorchSaliencyRegressor(TorchRegressor):
         Raises:
             InvalidInputError: As ``predict``; a ratio that is not positive and finite.
         """
-        return self._crops(x, check_ratios(ratios))[1]
+        return self._crops(self.output(x), check_ratios(ratios))[1]
 
-    def _crops(self, x: Array, ratios: Sequence[float]) -> tuple[Array, Array]:
-        output = self.output(x)
+    def _crops(self, output: SaliencyOutput, ratios: Sequence[float]) -> tuple[Array, Array]:
         positions = CellPositions(output.x, output.y)
         symmetric = output.symmetric().cpu().numpy()
         return crops_of(output.saliency.cpu().numpy(), positions, output.size, symmetric, ratios)
 
     def predict_file(self, path: str | Path, ratios: Sequence[float] | None = None) -> FilePrediction:
-        """What the deployed cropper makes of a file: its exact pipeline, decoding included; defences do not apply.
+        """What the model makes of a file.
+
+        For a :class:`~art_crop.models.cropper.Cropper`: the deployed program's exact pipeline, decoding included; no
+        preprocessing and no defences. For any other model: the upright photo through the same path as :meth:`output`.
 
         Args:
             path: A photo.
-            ratios: Aspect ratios (height / width); default: the reference program's 0.56, 1, 1.14, 2 and the photo's own.
+            ratios: Aspect ratios (height / width); default: the reference program's 0.56, 1, 1.14, 2 and the photo's
+                own.
 
         Raises:
             ImageFileError: Not a readable photo.
+            InvalidInputError: A ratio that is not positive and finite.
         """
-        if isinstance(self.rule, Cropper):
+        if isinstance(self.model, Cropper):
             with frozen(self.model):
-                return self.rule.predict_file(path, ratios)
+                return self.model.predict_file(path, ratios)
         from art_crop.photo import load_photo
 
         pixels = load_photo(path).pixels
@@ -154,13 +171,12 @@ class PyTorchSaliencyRegressor(TorchRegressor):
         low, high = self.clip_values
         x = np.float32(low) + pixels[None].astype(np.float32) * np.float32((high - low) / 255)
         x = x.transpose(0, 3, 1, 2) if self.channels_first else x
-        points, windows = self._crops(x, chosen)
-        from art_crop.geometry import Window
-
+        output = self.output(x)
+        points, windows = self._crops(output, chosen)
         return FilePrediction(
             (int(points[0, 0]), int(points[0, 1])),
             tuple(Window(*map(int, window)) for window in windows[0]),
-            self.predict(x)[0],
+            output.saliency[0].cpu().numpy(),
             False,
             (width, height),
         )

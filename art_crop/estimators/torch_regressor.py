@@ -1,15 +1,16 @@
 """The shared base of the torch regressors: one gradient path, per sample, and the model left as it was found.
 
-ART's own ``PyTorchRegressor`` is for scalars, averages over the batch and computes parameter gradients on the way; attacks on
-photos want none of that.
+ART's own ``PyTorchRegressor`` is for scalars, averages over the batch and computes parameter gradients on the way;
+attacks on photos want none of that.
 """
 
 from __future__ import annotations
 
 import copy
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence, Sized
+from contextlib import ExitStack
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,8 +19,13 @@ from art.estimators.pytorch import PyTorchEstimator
 from art.estimators.regression.regressor import RegressorMixin
 from torch import Tensor, nn
 
-from art_crop.checks import check_images, check_int, reject_unknown
+from art_crop.checks import check_choice, check_clip_values, check_int, reject_unknown
 from art_crop.errors import InvalidInputError
+from art_crop.estimators.activations import layer_called, layer_names, watched
+from art_crop.estimators.defended import apply_step
+from art_crop.estimators.photo_estimator import PhotoEstimator, check_keywords, default_input_shape
+from art_crop.estimators.placement import device_type, frozen, placed, resolve_device
+from art_crop.functional.precision import exact_float32, gradient_autocast
 from art_crop.objectives import Objective, Verdict
 
 __all__ = ["Evaluation", "TorchRegressor", "resolve_device"]
@@ -37,72 +43,32 @@ class Evaluation(NamedTuple):
     gradient: Tensor | None
 
 
-def resolve_device(device: str | torch.device) -> torch.device:
-    """``"auto"`` -> CUDA, else MPS, else CPU; anything else as torch names it.
-
-    Raises:
-        InvalidInputError: Not a device name, or a device that this machine does not have.
-    """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-        torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InvalidInputError(f"device: {device!r} is not usable here; use auto, cpu, cuda, cuda:N or mps") from error
-    return resolved
-
-
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no parameter gradients inside; afterwards every module's mode and every flag as before."""
-    modes = [(module, module.training) for module in model.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        model.eval()
-        for parameter, _ in flags:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter, needed in flags:
-            parameter.requires_grad_(needed)
-
-
-class _NumpyDefence(torch.autograd.Function):
-    """ART preprocessors that are not torch ones, with the gradient that they estimate themselves."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, estimator: TorchRegressor) -> Tensor:
-        ctx.estimator, ctx.x = estimator, x.detach().cpu().numpy()
-        defended, _ = estimator._apply_preprocessing(ctx.x, None, fit=False)
-        return torch.from_numpy(np.ascontiguousarray(defended, np.float32)).to(x.device)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        estimated = ctx.estimator._apply_preprocessing_gradient(ctx.x, gradient.cpu().numpy(), fit=False)
-        return torch.from_numpy(np.ascontiguousarray(estimated, np.float32)).to(gradient.device), None
-
-
-class TorchRegressor(RegressorMixin, PyTorchEstimator):  # type: ignore[misc]
+class TorchRegressor(PhotoEstimator, RegressorMixin, PyTorchEstimator):
     """Common to saliency and quality regressors; see there.
 
     Args:
         model: Torch module, photos (N, 3, H, W) in ``clip_values`` -> its output.
-        input_shape: Shape of a photo without the batch; -1 where any size is accepted.
+        input_shape: Shape of a photo without the batch, in the layout of ``channels_first``; -1 where any height or
+            width is accepted. Default: three channels of any size. (ART's SquareAttack needs the size stated.)
         clip_values: Lowest and highest value of a pixel; the budgets of attacks are in the same units.
         channels_first: Whether numpy photos come as (N, 3, H, W) or (N, H, W, 3). Tensors are always channels first.
         preprocessing: ART's (mean, std) or preprocessor, None for none.
-        preprocessing_defences: ART preprocessors between the photo and the model.
+        preprocessing_defences: ART preprocessors between the photo and the model, torch or numpy ones, in any order.
+            They, too, see photos as (N, 3, H, W), whatever ``channels_first`` says.
         postprocessing_defences: ART postprocessors on what ``predict`` returns.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"`` …; the model is moved there.
         micro_batch: Photos that go through the model at once; None: 1 on a CPU (fastest there), 16 elsewhere. Memory is
-            bounded by it, results do not depend on it.
+            bounded by it; results depend on it only as float32 sums depend on their order.
         gradient_dtype: ``"bfloat16"`` halves the time of gradients on recent processors; success stays float32.
+
+    Raises:
+        InvalidInputError: An argument that is none of these.
     """
+
+    name: str | None = None
+    """Under which name the plugin table gave the model out."""
+    weights_sha256: str | None = None
+    """Hash of the weight file it was made from."""
 
     estimator_params: ClassVar[list[str]] = [
         *PyTorchEstimator.estimator_params,
@@ -115,7 +81,7 @@ class TorchRegressor(RegressorMixin, PyTorchEstimator):  # type: ignore[misc]
         self,
         model: nn.Module,
         *,
-        input_shape: tuple[int, int, int] = (3, -1, -1),
+        input_shape: tuple[int, int, int] | None = None,
         clip_values: tuple[float, float] = (0.0, 1.0),
         channels_first: bool = True,
         preprocessing: Any = None,
@@ -128,6 +94,7 @@ class TorchRegressor(RegressorMixin, PyTorchEstimator):  # type: ignore[misc]
         if not isinstance(model, nn.Module):
             raise InvalidInputError(f"model: a torch.nn.Module is needed, not {type(model).__name__}")
         target = resolve_device(device)
+        check_clip_values(clip_values)
         super().__init__(
             model=model,
             clip_values=clip_values,
@@ -135,48 +102,44 @@ class TorchRegressor(RegressorMixin, PyTorchEstimator):  # type: ignore[misc]
             preprocessing=preprocessing,
             preprocessing_defences=preprocessing_defences,
             postprocessing_defences=postprocessing_defences,
-            device_type="cpu" if target.type == "cpu" else "gpu",
+            device_type=device_type(target),
         )
         self._device = target
-        self._input_shape = tuple(input_shape)
-        self._model = model.to(target, memory_format=torch.channels_last)
+        self._input_shape = default_input_shape(channels_first) if input_shape is None else input_shape
         self.micro_batch, self.gradient_dtype = micro_batch, gradient_dtype
         self._check_params()
+        self._model = placed(model, target)
 
     def _check_params(self) -> None:
         super()._check_params()
-        if not hasattr(self, "gradient_dtype"):
-            return  # ART checks once from its own constructor, before ours has set anything
-        if self.gradient_dtype not in GRADIENT_DTYPES:
+        if not isinstance(self.model, nn.Module):
+            raise InvalidInputError(f"model: a torch.nn.Module is needed, not {type(self.model).__name__}")
+        if self.device_type != device_type(self.device):
             raise InvalidInputError(
-                f"gradient_dtype: one of {', '.join(GRADIENT_DTYPES)} is needed, not {self.gradient_dtype!r}"
+                f"device_type: the model is on {self.device}, so it is {device_type(self.device)!r}; "
+                "another device needs an estimator of its own (device=)"
             )
+        check_choice(self.gradient_dtype, "gradient_dtype", GRADIENT_DTYPES)
         if self.micro_batch is not None:
             check_int(self.micro_batch, "micro_batch", at_least=1)
 
     def set_params(self, **kwargs: Any) -> None:
-        """Change parameters, all or, where one of them is refused, none."""
-        reject_unknown(kwargs, self.estimator_params, "set_params")
-        before = {name: getattr(self, f"_{name}", getattr(self, name, None)) for name in kwargs}
-        try:
-            super().set_params(**kwargs)
-        except Exception:
-            for name, value in before.items():
-                setattr(self, f"_{name}" if hasattr(self, f"_{name}") else name, value)
-            self._update_preprocessing_operations()
-            raise
+        """Change parameters, all or, where one of them is refused, none; a new model is moved to the device.
 
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one photo; -1 where any size is accepted."""
-        return self._input_shape
+        Raises:
+            InvalidInputError: An unknown name or a value that is not allowed.
+        """
+        super().set_params(**kwargs)
+        if "model" in kwargs:
+            self._model = placed(self.model, self.device)
+            self.name = self.weights_sha256 = None
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return self._device  # type: ignore[no-any-return]
+        return self._device
 
-    # -- one path from photos to outputs, losses and gradients -----------------------------------------------------------
+    # -- one path from photos to outputs, losses and gradients ---------------------------------------------------------
 
     @abstractmethod
     def _output(self, x: Tensor) -> Any:
@@ -191,11 +154,9 @@ class TorchRegressor(RegressorMixin, PyTorchEstimator):  # type: ignore[misc]
         """The objective that ART's ``loss_gradient(x, y)`` stands for."""
 
     def _forward(self, x: Tensor) -> Any:
-        if self.preprocessing_operations:
-            if self.all_framework_preprocessing:
-                x, _ = self._apply_preprocessing(x, None, fit=False, no_grad=False)
-            else:
-                x = _NumpyDefence.apply(x, self)  # type: ignore[no-untyped-call]
+        for step in self.preprocessing_operations:
+            if step.apply_predict:
+                x = apply_step(x, step)
         return self._output(x)
 
     def _chunks(self, count: int, at_most: int | None = None) -> Iterator[slice]:
@@ -207,18 +168,27 @@ class TorchRegressor(RegressorMixin, PyTorchEstimator):  # type: ignore[misc]
         """Loss, success and the loss's gradient for photos (N, 3, H, W), in micro-batches; memory does not grow with N.
 
         With ``gradient_dtype="bfloat16"`` a success that bfloat16 sees is confirmed in float32.
+
+        Raises:
+            InvalidInputError: ``x`` is no floating-point tensor of at least one photo; the objective speaks of other
+                photos; the model's output does not depend on the photo in a way that can be differentiated.
         """
+        _check_tensor(x, self._channels)
+        _check_count(objective, len(x))
         dtype = GRADIENT_DTYPES[self.gradient_dtype]
         losses, successes, gradients = [], [], []
         with ExitStack() as stack:
             stack.enter_context(frozen(self.model))
+            stack.enter_context(exact_float32(self.device))
             stack.enter_context(torch.enable_grad())
             for chunk in self._chunks(len(x)):
                 part = x[chunk].detach().to(self.device).requires_grad_()
                 wish = objective.take(range(len(x))[chunk])
-                with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+                with gradient_autocast(self.device, dtype):
                     output = self._forward(part)
                 verdict = wish(output)
+                if not verdict.loss.requires_grad:
+                    raise InvalidInputError("model: its output has no gradient with respect to the photo")
                 (gradient,) = torch.autograd.grad(verdict.loss.sum(), part)
                 losses.append(verdict.loss.detach())
                 successes.append(verdict.success)
@@ -231,8 +201,10 @@ class TorchRegressor(RegressorMixin, PyTorchEstimator):  # type: ignore[misc]
 
     def evaluate(self, x: Tensor, objective: Objective) -> Evaluation:
         """Loss and success in float32, without a gradient."""
+        _check_tensor(x, self._channels)
+        _check_count(objective, len(x))
         verdicts = []
-        with frozen(self.model), torch.no_grad():
+        with frozen(self.model), exact_float32(self.device), torch.no_grad():
             for chunk in self._chunks(len(x)):
                 verdicts.append(objective.take(range(len(x))[chunk])(self._forward(x[chunk].to(self.device))))
         return Evaluation(torch.cat([v.loss for v in verdicts]), torch.cat([v.success for v in verdicts]), None)
@@ -243,18 +215,31 @@ class TorchRegressor(RegressorMixin, PyTorchEstimator):  # type: ignore[misc]
         Raises:
             InvalidInputError: Wrong layout, type or range, empty, or not finite.
         """
-        x = check_images(
-            x, self.clip_values, channels_first=self.channels_first, channels=self.input_shape[0], name=name
-        )
-        tensor = torch.from_numpy(np.ascontiguousarray(x if self.channels_first else x.transpose(0, 3, 1, 2)))
-        return tensor.to(self.device)
+        photos = self._photos(x, name)
+        planar = photos if self.channels_first else photos.transpose(0, 3, 1, 2)
+        return torch.from_numpy(np.ascontiguousarray(planar)).to(self.device)
+
+    @property
+    def _channels(self) -> int:
+        return self.input_shape[0 if self.channels_first else 2]
+
+    def _checked(self, x: Any) -> Tensor:
+        """Photos that came through ART's methods, numpy or tensor, as a tensor; both are held to the same rules."""
+        if not isinstance(x, Tensor):
+            return self.to_tensor(x)
+        _check_tensor(x, self._channels)
+        low, high = (float(value) for value in self.clip_values)
+        slack = 1e-5 * (high - low)
+        if not bool(((x >= low - slack) & (x <= high + slack)).all()):  # false for NaN as well
+            raise InvalidInputError(f"x: finite values in [{low:g}, {high:g}] are needed (clip_values)")
+        return x
 
     def to_array(self, x: Tensor) -> Array:
         """Tensor (N, 3, H, W) -> numpy photos in this estimator's layout."""
         array: Array = x.detach().cpu().numpy()
         return array if self.channels_first else np.ascontiguousarray(array.transpose(0, 2, 3, 1))
 
-    # -- ART's contract, thin over the above -----------------------------------------------------------------------------
+    # -- ART's contract, thin over the above ---------------------------------------------------------------------------
 
     def predict(self, x: Array, batch_size: int = 128, **kwargs: Any) -> Array:
         """Outputs for photos, float32, one row a photo.
@@ -262,39 +247,57 @@ class TorchRegressor(RegressorMixin, PyTorchEstimator):  # type: ignore[misc]
         Raises:
             InvalidInputError: As :meth:`to_tensor`; a batch_size below 1; unknown keywords.
         """
-        reject_unknown(kwargs, ("training_mode",), "predict")
+        check_keywords(kwargs, "predict")
         check_int(batch_size, "batch_size", at_least=1)
         tensor = self.to_tensor(x)
         rows = []
-        with frozen(self.model), torch.no_grad():
+        with frozen(self.model), exact_float32(self.device), torch.no_grad():
             for chunk in self._chunks(len(tensor), batch_size):
                 rows.append(self._prediction(self._forward(tensor[chunk])).float().cpu())
-        return self._apply_postprocessing(torch.cat(rows).numpy(), fit=False)  # type: ignore[no-any-return]
+        prediction: Array = self._apply_postprocessing(torch.cat(rows).numpy(), fit=False)
+        return prediction
 
     def _targets(self, y: object, count: int) -> Tensor:
         if y is None:
             raise InvalidInputError(
-                "y: what to compare the prediction with is needed; with the model's own prediction the gradient would be 0"
+                "y: what to compare the prediction with is needed; the model's own prediction gives a gradient of 0"
             )
-        tensor = y.detach() if isinstance(y, Tensor) else torch.from_numpy(np.asarray(y, np.float32))
-        if len(tensor) != count:
-            raise InvalidInputError(f"y: {count} rows are needed, as many as x has, not {len(tensor)}")
+        try:
+            tensor = y.detach() if isinstance(y, Tensor) else torch.from_numpy(np.array(y, np.float32, order="C"))
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError(f"y: an array of numbers is needed ({error})") from error
+        if tensor.ndim == 0 or len(tensor) != count:
+            raise InvalidInputError(f"y: {count} rows are needed, as many as x has, not shape {tuple(tensor.shape)}")
         if not torch.isfinite(tensor).all():
             raise InvalidInputError("y: values must be finite")
         return tensor.to(self.device, torch.float32)
 
     def loss_gradient(self, x: Any, y: Any, **kwargs: Any) -> Any:
-        """Gradient of each photo's own loss with respect to the photo; numpy in, numpy out; tensor in, tensor out."""
-        reject_unknown(kwargs, ("training_mode",), "loss_gradient")
-        tensor = x if isinstance(x, Tensor) else self.to_tensor(x)
-        gradient = self.value_and_gradient(tensor, self._distance(self._targets(y, len(tensor)))).gradient
+        """Gradient of each photo's own loss with respect to the photo; numpy in, numpy out; tensor in, tensor out.
+
+        Warns:
+            UserWarning: ``y`` is the model's own prediction (ART's attacks take it where y is None): gradient 0.
+
+        Raises:
+            InvalidInputError: As :meth:`to_tensor`; ``y`` missing, not finite, or of another shape than a prediction.
+        """
+        check_keywords(kwargs, "loss_gradient")
+        tensor = self._checked(x)
+        loss, _, gradient = self.value_and_gradient(tensor, self._distance(self._targets(y, len(tensor))))
         assert gradient is not None
+        if not loss.any():
+            warnings.warn(
+                "y is the model's own prediction, so the loss and its gradient are 0 and an attack stands still; "
+                "give a y to move away from or towards",
+                UserWarning,
+                stacklevel=2,
+            )
         return gradient if isinstance(x, Tensor) else self.to_array(gradient)
 
     def compute_loss(self, x: Any, y: Any, reduction: str = "none", **kwargs: Any) -> Any:
         """Loss of each photo (``reduction="none"``), or their ``"mean"`` or ``"sum"``."""
-        reject_unknown(kwargs, (), "compute_loss")
-        tensor = x if isinstance(x, Tensor) else self.to_tensor(x)
+        check_keywords(kwargs, "compute_loss")
+        tensor = self._checked(x)
         loss = self.evaluate(tensor, self._distance(self._targets(y, len(tensor)))).loss
         reduced = _reduce(loss, reduction)
         return reduced if isinstance(x, Tensor) else reduced.cpu().numpy()
@@ -307,7 +310,8 @@ class TorchRegressor(RegressorMixin, PyTorchEstimator):  # type: ignore[misc]
         """Loss of each row of predictions."""
         reject_unknown(kwargs, (), "compute_loss_from_predictions")
         loss = self._from_predictions(self._targets(pred, len(pred)), self._targets(y, len(pred))).loss
-        return _reduce(loss, reduction).cpu().numpy()  # type: ignore[no-any-return]
+        reduced: Array = _reduce(loss, reduction).cpu().numpy()
+        return reduced
 
     @abstractmethod
     def _from_predictions(self, prediction: Tensor, y: Tensor) -> Verdict:
@@ -323,7 +327,7 @@ class TorchRegressor(RegressorMixin, PyTorchEstimator):  # type: ignore[misc]
     @property
     def layer_names(self) -> list[str]:
         """Names of the model's layers, for :meth:`get_activations`."""
-        return [name for name, module in self.model.named_modules() if name and not list(module.children())]
+        return layer_names(self.model)
 
     def get_activations(self, x: Any, layer: int | str, batch_size: int = 128, framework: bool = False) -> Any:
         """Output of one layer for photos; the hook is always removed.
@@ -335,40 +339,42 @@ class TorchRegressor(RegressorMixin, PyTorchEstimator):  # type: ignore[misc]
             framework: Give a tensor with its graph instead of numpy.
 
         Raises:
-            InvalidInputError: No such layer.
+            InvalidInputError: No such layer, one that the model does not use, or one that gives no tensor.
         """
-        modules = dict(self.model.named_modules())
-        names = self.layer_names
-        name = names[layer] if isinstance(layer, int) and -len(names) <= layer < len(names) else layer
-        if name not in modules or not isinstance(name, str):
-            raise InvalidInputError(
-                f"layer: a name or an index from 0 to {len(names) - 1} is needed, not {layer!r}: {names}"
-            )
-        tensor = x if isinstance(x, Tensor) else self.to_tensor(x)
-        captured: list[Tensor] = []
-        hook: Callable[..., None] = lambda module, inputs, output: captured.append(output)  # noqa: E731
-        handle = modules[name].register_forward_hook(hook)
-        try:
-            with frozen(self.model), torch.set_grad_enabled(framework):
-                for chunk in self._chunks(len(tensor), batch_size):
-                    self._forward(tensor[chunk].to(self.device))
-        finally:
-            handle.remove()
-        activations = torch.cat(captured)
+        check_int(batch_size, "batch_size", at_least=1)
+        tensor = self.to_tensor(x) if not isinstance(x, Tensor) else x
+        _check_tensor(tensor, self._channels)
+        rows = []
+        with ExitStack() as stack:
+            output = stack.enter_context(watched(self.model, layer_called(self.model, layer)))
+            stack.enter_context(frozen(self.model))
+            stack.enter_context(exact_float32(self.device))
+            stack.enter_context(torch.set_grad_enabled(framework))
+            for chunk in self._chunks(len(tensor), batch_size):
+                self._forward(tensor[chunk].to(self.device))
+                rows.append(output())
+        activations = torch.cat(rows)
         return activations if framework else activations.cpu().numpy()
 
-    def clone_for_refitting(self: Regressor) -> Regressor:
-        """A copy whose model's layers have fresh random weights."""
+    def clone_for_refitting(self: Regressor, seed: int = 0) -> Regressor:
+        """A copy whose model has fresh random weights drawn from ``seed``; global random state is not touched."""
         clone = copy.deepcopy(self)
-        for module in clone.model.modules():
-            reset = getattr(module, "reset_parameters", None)
-            if callable(reset):
-                reset()
+        model = clone.model.cpu()
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            for module in model.modules():
+                reset = getattr(module, "reset_parameters", None)
+                if callable(reset):
+                    reset()
+        clone._model = placed(model, clone.device)
+        clone.name = clone.weights_sha256 = None
         return clone
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state["_device"] = str(self._device)
+        if self._device.type != "cpu":  # so that it can be opened where there is no such device
+            state["_model"] = copy.deepcopy(self._model).cpu()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -377,13 +383,29 @@ class TorchRegressor(RegressorMixin, PyTorchEstimator):  # type: ignore[misc]
             self._device = resolve_device(state["_device"])
         except InvalidInputError:
             self._device = torch.device("cpu")  # pickled on a GPU, opened where there is none
-        self._model = self._model.to(self._device)
+        self._device_type = device_type(self._device)
+        self._model = placed(self._model, self._device)
+
+
+def _check_tensor(x: Tensor, channels: int) -> None:
+    """What can be known without looking at the values, for this stands inside attack loops."""
+    if not x.is_floating_point() or x.ndim != 4 or x.shape[1] != channels or x.numel() == 0:
+        raise InvalidInputError(
+            f"x: a floating point tensor (N, {channels}, H, W) of at least one photo is needed, "
+            f"not {x.dtype} {tuple(x.shape)}"
+        )
+
+
+def _check_count(objective: Objective, count: int) -> None:
+    """An objective that knows for how many photos it speaks must speak of these, or a photo gets another one's wish."""
+    if isinstance(objective, Sized) and len(objective) != count:
+        raise InvalidInputError(f"objective: it speaks of {len(objective)} photos, x holds {count}")
 
 
 def _reduce(loss: Tensor, reduction: str) -> Tensor:
     if reduction not in ("none", "mean", "sum"):
         raise InvalidInputError(f"reduction: one of none, mean, sum is needed, not {reduction!r}")
-    return loss if reduction == "none" else getattr(loss, reduction)()  # type: ignore[no-any-return]
+    return loss.mean() if reduction == "mean" else loss.sum() if reduction == "sum" else loss
 
 
 def as_list(values: Sequence[Any] | Any, count: int) -> list[Any]:

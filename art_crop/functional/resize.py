@@ -21,11 +21,10 @@ LONG_SIDE = 320
 
 
 def target_size(width: int, height: int, limit: int = LONG_SIDE) -> tuple[int, int]:
-    """Size (width, height) at which the cropper looks at a photo: the longer side becomes ``limit``, at least 1 px each."""
-    scale = min(np.float32(limit) / np.float32(width), np.float32(limit) / np.float32(height))
-    return max(1, int(scale * np.float32(width) + np.float32(0.5))), max(
-        1, int(scale * np.float32(height) + np.float32(0.5))
-    )
+    """Size (width, height) at which the cropper sees a photo: the longer side becomes ``limit``, each at least 1 px."""
+    f = np.float32
+    scale = min(f(limit) / f(width), f(limit) / f(height))
+    return max(1, int(scale * f(width) + f(0.5))), max(1, int(scale * f(height) + f(0.5)))
 
 
 def halving_count(width: int, height: int, target: tuple[int, int]) -> int:
@@ -39,7 +38,7 @@ def halving_count(width: int, height: int, target: tuple[int, int]) -> int:
 class Taps(NamedTuple):
     """One axis of a filter: source indices (n_out, taps) and integer weights (n_out, taps), 65536 standing for 1."""
 
-    index: np.ndarray[Any, np.dtype[np.int64]]
+    source: np.ndarray[Any, np.dtype[np.int64]]
     weight: np.ndarray[Any, np.dtype[np.int32]]
 
 
@@ -49,7 +48,10 @@ def _fixed_point(weights: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.i
     for column in weights.T:
         total += column
     reciprocal = np.float32(1) / total
-    return np.trunc(weights * reciprocal[:, None] * np.float32(65536)).astype(np.int32)
+    fixed: np.ndarray[Any, np.dtype[np.int32]] = np.trunc(weights * reciprocal[:, None] * np.float32(65536)).astype(
+        np.int32
+    )
+    return fixed
 
 
 def _sinc(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -91,7 +93,7 @@ def lanczos2_taps(n_in: int, n_out: int) -> Taps:
 
 def _filter(x: Tensor, taps: Taps, dim: int) -> Tensor:
     """Sum of weight x value along ``dim`` in int32 (N, C, H, W); the largest possible sum fits."""
-    index = torch.from_numpy(taps.index).to(x.device)
+    index = torch.from_numpy(taps.source).to(x.device)
     weight = torch.from_numpy(taps.weight).to(x.device)
     shape = [1, 1, 1, 1]
     shape[dim] = -1
@@ -144,7 +146,7 @@ def _matrix(kind: str, n_in: int, n_out: int, device: str) -> Tensor:
     """The filter of one axis as a dense float32 matrix (n_out, n_in), for the transposed product of the gradient."""
     taps = lanczos2_taps(n_in, n_out) if kind == "enlarge" else lanczos3_taps(n_in, n_out)
     dense = np.zeros((n_out, n_in), np.float32)
-    np.add.at(dense, (np.arange(n_out)[:, None], taps.index), taps.weight.astype(np.float32) / 65536)
+    np.add.at(dense, (np.arange(n_out)[:, None], taps.source), taps.weight.astype(np.float32) / 65536)
     return torch.from_numpy(dense).to(device)
 
 
@@ -158,17 +160,17 @@ class _Resize(torch.autograd.Function):
         return resize_levels(levels, size).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         height, width = ctx.shape[-2:]
         count = halving_count(width, height, ctx.size)
         base = (height >> count, width >> count)
         kind = "enlarge" if ctx.size[0] > base[1] or ctx.size[1] > base[0] else "reduce"
+        device = str(gradient.device)
         if base[0] != ctx.size[1]:
-            gradient = torch.einsum(
-                "oi,ncow->nciw", _matrix(kind, base[0], ctx.size[1], str(gradient.device)), gradient
-            )
+            rows = _matrix(kind, base[0], ctx.size[1], device).to(gradient.dtype)
+            gradient = torch.einsum("oi,ncow->nciw", rows, gradient)
         if base[1] != ctx.size[0]:
-            gradient = gradient @ _matrix(kind, base[1], ctx.size[0], str(gradient.device))
+            gradient = gradient @ _matrix(kind, base[1], ctx.size[0], device).to(gradient.dtype)
         if count:
             full = gradient.new_zeros(ctx.shape)
             side = 2**count
@@ -179,6 +181,9 @@ class _Resize(torch.autograd.Function):
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Differentiable :func:`resize_levels` on float levels 0..255 (N, C, H, W): rounds first, straight-through gradient."""
+    """Differentiable :func:`resize_levels` on float levels 0..255 (N, C, H, W).
+
+    Levels are rounded first; the gradient passes straight through every rounding.
+    """
     result: Tensor = _Resize.apply(x, size)  # type: ignore[no-untyped-call]
     return result

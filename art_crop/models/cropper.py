@@ -1,7 +1,7 @@
 """A deployed cropper around a saliency network: from a photo, or a file, to the map that decides the crop.
 
-Everything that the reference program does between a file and its crops, next to the network itself: DCT-scaled decoding of
-JPEGs, the integer resize, EXIF orientation after the resize, channel means, and the symmetry rule.
+Everything that the reference program does between a file and its crops, next to the network itself: DCT-scaled decoding
+of JPEGs, the integer resize, EXIF orientation after the resize, channel means, and the symmetry rule.
 Source: the open-sourced image-crop-analysis (Yee et al. 2021).
 """
 
@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from art_crop.errors import ImageFileError
+from art_crop.functional.precision import exact_float32
 from art_crop.functional.resize import resize, resize_levels, target_size
 from art_crop.geometry import DEFAULT_RATIOS, Window, cells_to_pixels, check_ratios, crop_window, salient_pixel
 from art_crop.models.fastgaze import MEANS
@@ -63,7 +64,10 @@ def is_symmetric(levels: Tensor) -> Tensor:
 
 
 def read_as_cropper(path: str | Path) -> tuple[Tensor, tuple[int, int]]:
-    """Network input of a file, exactly as the deployed cropper makes it: levels uint8 (1, 3, h, w), photo (width, height).
+    """Network input of a file, exactly as the deployed cropper makes it.
+
+    Returns:
+        Levels uint8 (1, 3, h, w), and the photo's (width, height), upright.
 
     Raises:
         ImageFileError: Not a readable photo.
@@ -89,7 +93,7 @@ def _draft(image: Image.Image, target: tuple[int, int]) -> None:
     (width, height), (w, h), n = image.size, image.size, 1
     while n < 8 and (w + 1) // 2 >= target[0] and (h + 1) // 2 >= target[1]:
         n, w, h = 2 * n, (w + 1) // 2, (h + 1) // 2
-    image.draft(None, (max(1, width // n), max(1, height // n)))  # type: ignore[arg-type]
+    image.draft(None, (max(1, width // n), max(1, height // n)))
     if image.size != (w, h):
         raise ImageFileError(f"{getattr(image, 'filename', 'photo')}: the JPEG decoder gave {image.size}, not {(w, h)}")
 
@@ -97,8 +101,8 @@ def _draft(image: Image.Image, target: tuple[int, int]) -> None:
 class Cropper(nn.Module):
     """A saliency network with the deployed cropper's pipeline before it: (N, 3, H, W) in [0, 1] -> raw map (N, h, w).
 
-    Pixels are rounded to uint8 and resized in integers, as the cropper would on a lossless file; the gradient passes straight
-    through the roundings. The map is a log density.
+    Pixels are rounded to uint8 and resized in integers, as the cropper would on a lossless file; the gradient passes
+    straight through the roundings. The map is a log density.
 
     Args:
         network: (N, 3, h, w) float32 mean-subtracted levels -> (N, ceil(h/16), ceil(w/16)).
@@ -142,7 +146,8 @@ class Cropper(nn.Module):
         levels, size = read_as_cropper(path)
         chosen = check_ratios((*DEFAULT_RATIOS, size[1] / size[0]) if ratios is None else ratios)
         x = levels.to(self.means.device).float() - self.means
-        saliency: Array = self.network(x.contiguous(memory_format=torch.channels_last))[0].float().cpu().numpy()
+        with exact_float32(x.device):
+            saliency: Array = self.network(x.contiguous(memory_format=torch.channels_last))[0].float().cpu().numpy()
         symmetric = bool(is_symmetric(levels)[0])
         point = salient_pixel(saliency, (levels.shape[3], levels.shape[2]), size, self.stride)
         crops = tuple(crop_window(*size, point, ratio, symmetric=symmetric) for ratio in chosen)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from art_crop.errors import WeightsError
+from art_crop.models.files import read_bytes
 
 __all__ = ["MEANS", "FastGaze", "load_fastgaze", "read_vxm"]
 
@@ -34,14 +35,7 @@ def read_vxm(path: str | Path) -> dict[str, bytes]:
     Raises:
         WeightsError: The file is missing, too large (16 MiB), not of this format, truncated, or has bytes left over.
     """
-    path = Path(path)
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise WeightsError(f"{path}: {size} bytes; a FastGaze weight file has at most {MAX_BYTES}")
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"cannot read weights {path}: {error.strerror or error}") from error
+    data = read_bytes(path, MAX_BYTES)
     if data[:4] != MAGIC or len(data) < 8:
         raise WeightsError(f"{path} is not a FastGaze weight file: it does not start with {MAGIC.hex(' ')}")
     entries: dict[str, bytes] = {}
@@ -146,6 +140,8 @@ def load_fastgaze(path: str | Path, *, blur: bool = False) -> FastGaze:
     channels = 3
     count = entries.integer("layerCount", lambda n: 0 < n <= 256, "a network has 1 to 256 layers")
     for i in range(count):
+        if kernel is not None:
+            raise WeightsError(f"{path}: layer {i} follows the Gaussian blur, which must be the last")
         kind = entries.integer(
             f"{i}Type",
             lambda n: n in (CONVOLUTION, POOL, BLUR),
@@ -158,8 +154,9 @@ def load_fastgaze(path: str | Path, *, blur: bool = False) -> FastGaze:
             out, fan_in, height, width = shape
             if fan_in != channels or height != width or height % 2 == 0:
                 raise WeightsError(f"{path}: layer {i} has shape {shape}, expected (out, {channels}, k, k) with k odd")
-            convolution = nn.Conv2d(channels, out, height, padding=height // 2)
-            convolution.weight.data = entries.floats(f"{i}w", (out, fan_in, height, width))
+            # On "meta" it takes no memory, whatever size the file claims, and draws no random numbers.
+            convolution = nn.Conv2d(channels, out, height, padding=height // 2, device="meta")
+            convolution.weight = nn.Parameter(entries.floats(f"{i}w", (out, fan_in, height, width)))
             convolution.bias = nn.Parameter(entries.floats(f"{i}b", (out,)))
             activation = entries.integer(
                 f"{i}Act", lambda n: n in (RELU, LEAKY), "activations are 1 (ReLU), 4 (leaky ReLU)"

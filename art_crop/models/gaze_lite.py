@@ -1,12 +1,13 @@
 """gaze-lite, the saliency network that comes with the package: one backbone, one head per thing it was taught.
 
-The head ``cropper`` follows the deployed cropper (FastGaze), the head ``human`` follows where people look. Both give a log
-density on cells of 16 px, as FastGaze does, at about a fifth of its arithmetic. The weights are this project's own:
+The head ``cropper`` follows the deployed cropper (FastGaze), the head ``human`` follows where people look. Both give a
+log density on cells of 16 px, as FastGaze does, at about a fifth of its arithmetic. The weights are this project's own:
 :mod:`art_crop.training.distil` makes them, the card beside the weight file says how and how well.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from art_crop.checks import check_choice
 from art_crop.errors import WeightsError
+from art_crop.models.files import read_bytes
 
 __all__ = ["EMBEDDED", "HEADS", "GazeLite", "GazeLiteNet", "fold_batch_norm", "load_gaze_lite", "save_gaze_lite"]
 
@@ -60,6 +63,10 @@ class _Head(nn.Module):
         self.look = _Residual(hidden, dilation=2, norm=norm)
         self.out = nn.Conv2d(hidden, 1, 1)
         self.prior = nn.Parameter(torch.zeros(4))
+
+    def reset_parameters(self) -> None:
+        """No prior, as before training (the layers inside reset themselves)."""
+        nn.init.zeros_(self.prior)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
@@ -109,7 +116,7 @@ class GazeLiteNet(nn.Module):
 
 
 class GazeLite(nn.Module):
-    """One head of :class:`GazeLiteNet` as a saliency network: (N, 3, h, w) mean-subtracted levels -> (N, h/16, w/16)."""
+    """One head of :class:`GazeLiteNet`: (N, 3, h, w) mean-subtracted levels -> map (N, ceil(h/16), ceil(w/16))."""
 
     stride = 16
 
@@ -126,15 +133,17 @@ def fold_batch_norm(net: GazeLiteNet) -> GazeLiteNet:
     """The same function without batch normalisation: its running statistics folded into weights and biases."""
     folded = GazeLiteNet(norm=False)
     target = dict(folded.named_modules())
-    for name, module in net.named_modules():
+    for name, module in copy.deepcopy(net).eval().named_modules():  # folding is defined in evaluation mode only
         other = target.get(name)
         if isinstance(module, nn.Sequential) and len(module) == 3 and isinstance(module[1], nn.BatchNorm2d):
-            fused = nn.utils.fuse_conv_bn_eval(module[0].eval(), module[1].eval())
+            convolution = module[0]
+            assert isinstance(convolution, nn.Conv2d)
+            fused = nn.utils.fuse_conv_bn_eval(convolution, module[1])
             other[0].load_state_dict(fused.state_dict())  # type: ignore[index]
         elif isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and name.endswith(".out")):
             other.load_state_dict(module.state_dict())  # type: ignore[union-attr]
         elif isinstance(module, _Head):
-            other.prior.data.copy_(module.prior.data)  # type: ignore[union-attr, operator]
+            other.prior.data.copy_(module.prior.data)  # type: ignore[union-attr]
     return folded.eval()
 
 
@@ -155,20 +164,20 @@ def load_gaze_lite(path: str | Path | None = None, head: Head = "cropper") -> Ga
 
     Raises:
         WeightsError: Missing, larger than 16 MiB, not safetensors, or tensors of other names, shapes or types.
+        InvalidInputError: An unknown head.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
+    check_choice(head, "head", HEADS)
     path = EMBEDDED if path is None else Path(path)
+    data = read_bytes(path, MAX_BYTES)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise WeightsError(f"{path} is larger than {MAX_BYTES} bytes, so it holds no gaze-lite weights")
-        tensors = load(path.read_bytes())
-    except OSError as error:
-        raise WeightsError(f"cannot read weights {path}: {error.strerror or error}") from error
+        tensors = load(data)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise WeightsError(f"{path} is not a safetensors file: {error}") from error
-    net = GazeLiteNet()
+    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+        net = GazeLiteNet()
     expected = net.state_dict()
     if tensors.keys() != expected.keys():
         odd = sorted(tensors.keys() ^ expected.keys())
@@ -178,7 +187,8 @@ def load_gaze_lite(path: str | Path | None = None, head: Head = "cropper") -> Ga
             raise WeightsError(
                 f"{path}: {name} is {value.dtype} {tuple(value.shape)}, expected float {tuple(expected[name].shape)}"
             )
-        if not torch.isfinite(value).all():
+        tensors[name] = value.float()
+        if not torch.isfinite(tensors[name]).all():
             raise WeightsError(f"{path}: {name} holds values that are not finite")
-    net.load_state_dict({name: value.float() for name, value in tensors.items()})
+    net.load_state_dict(tensors, assign=True)
     return GazeLite(net, head).eval()
