@@ -292,5 +292,9 @@ class ScoreDistance(_PerSample):
 
     def __call__(self, output: Tensor) -> Verdict:
         """Judge scores (N,); no distance counts as success."""
+        if self.scores.shape != output.shape:  # (N, 1) against (N,) would make N x N differences
+            raise InvalidInputError(
+                f"y: scores of shape {tuple(output.shape)} are needed, not {tuple(self.scores.shape)}"
+            )
         loss = (output - self.scores.to(output)).square()
         return Verdict(loss, torch.zeros_like(loss, dtype=torch.bool))

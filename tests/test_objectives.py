@@ -1,0 +1,303 @@
+"""Objectives: success is what a brute-force judge says, and the loss falls exactly towards it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from art_crop.errors import InvalidInputError
+from art_crop.geometry import Region, cells_to_pixels, crop_window
+from art_crop.objectives import (
+    CropContainsRegion,
+    MapDistance,
+    Objective,
+    PeakInRegion,
+    SaliencyOutput,
+    ScoreBeyond,
+    ScoreDistance,
+)
+
+SIZE = (640, 427)
+RESIZED = (320, 214)
+SHAPE = (14, 20)
+RATIOS = (0.56, 1.0, 2.0)
+
+
+def output(saliency: Tensor, symmetric: tuple[bool, ...] | None = None, *, log_density: bool = True) -> SaliencyOutput:
+    x, y = cells_to_pixels((saliency.shape[1], saliency.shape[2]), RESIZED, SIZE)
+    flags = torch.tensor(symmetric or [False] * len(saliency))
+    return SaliencyOutput(saliency, x, y, SIZE, lambda: flags, log_density)
+
+
+def maps(seed: int, count: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def peak(saliency: Tensor) -> tuple[int, int]:
+    """Salient pixel, by hand."""
+    row, column = divmod(int(saliency.flatten().argmax()), saliency.shape[1])
+    scale = np.float32(2.0) if SIZE[0] / RESIZED[0] < SIZE[1] / RESIZED[1] else np.float32(SIZE[1] / RESIZED[1])
+    x = np.float32(min(16 * column + 8, RESIZED[0] - 1)) * scale
+    y = np.float32(min(16 * row + 8, RESIZED[1] - 1)) * scale
+    return int(x), int(y)
+
+
+def shows(point: tuple[int, int], region: Region, *, symmetric: bool = False) -> bool:
+    """Whether every crop window shows all pixels of the region, by hand."""
+    x0, y0, x1, y1 = region.x0 * SIZE[0], region.y0 * SIZE[1], region.x1 * SIZE[0], region.y1 * SIZE[1]
+    for ratio in RATIOS:
+        left, top, width, height = crop_window(*SIZE, point, ratio, symmetric=symmetric)
+        if x0 < left - 1e-6 or y0 < top - 1e-6 or x1 > left + width + 1e-6 or y1 > top + height + 1e-6:
+            return False
+    return True
+
+
+boxes = st.tuples(st.floats(0, 0.8), st.floats(0, 0.8), st.floats(0.02, 0.6), st.floats(0.02, 0.6)).map(
+    lambda b: Region(b[0], b[1], min(1.0, b[0] + b[2]), min(1.0, b[1] + b[3]))
+)
+small_boxes = st.tuples(st.floats(0, 0.7), st.floats(0, 0.7)).map(lambda b: Region(b[0], b[1], b[0] + 0.2, b[1] + 0.1))
+seeds = st.integers(0, 2**31 - 1)
+
+
+class TestPeakInRegion:
+    @given(seed=seeds, region=boxes)
+    def test_success_is_the_salient_cell_inside(self, seed: int, region: Region) -> None:
+        saliency = maps(seed)
+        x, y = cells_to_pixels(SHAPE, RESIZED, SIZE)
+        row, column = divmod(int(saliency[0].argmax()), SHAPE[1])
+        x0, y0, x1, y1 = region.pixels(*SIZE)
+        columns = [c for c in range(SHAPE[1]) if x0 <= x[c] <= x1]
+        rows = [r for r in range(SHAPE[0]) if y0 <= y[r] <= y1]
+        if not columns or not rows:
+            return  # between cells: a test of its own
+        verdict = PeakInRegion([region])(output(saliency))
+        assert bool(verdict.success) == (row in rows and column in columns)
+        assert (float(verdict.loss) < 0) == bool(verdict.success)
+
+    @given(seed=seeds, region=boxes)
+    def test_success_by_column_is_the_greatest_column_sum_inside(self, seed: int, region: Region) -> None:
+        saliency = maps(seed)
+        x = cells_to_pixels(SHAPE, RESIZED, SIZE)[0]
+        inside = [c for c in range(SHAPE[1]) if region.x0 * SIZE[0] <= x[c] <= region.x1 * SIZE[0]]
+        if not inside:
+            return
+        column = int(saliency[0].exp().sum(0).argmax())
+        verdict = PeakInRegion([region], by="column")(output(saliency))
+        assert bool(verdict.success) == (column in inside)
+        assert (float(verdict.loss) < 0) == bool(verdict.success)
+
+    def test_a_region_between_cells_means_the_nearest_one(self) -> None:
+        saliency = torch.zeros(1, *SHAPE)
+        saliency[0, 3, 5] = 1  # stands at x = 88 of 320, y = 56 of 214
+        x, y = 88.3 / 320, 56.4 / 214
+        verdict = PeakInRegion([Region(x, y, x + 1e-4, y + 1e-4)])(output(saliency))
+        assert verdict.success.tolist() == [True]
+        assert PeakInRegion([Region(x + 0.05, y, x + 0.0501, y + 1e-4)])(output(saliency)).success.tolist() == [False]
+
+    def test_cross_entropy_is_minus_the_log_of_the_share(self) -> None:
+        saliency = maps(1)
+        verdict = PeakInRegion([Region(0, 0, 0.5, 1)], loss="cross_entropy")(output(saliency))
+        density = torch.softmax(saliency.flatten(), 0).view(SHAPE)
+        assert float(verdict.loss) == pytest.approx(-np.log(float(density[:, :10].sum())))
+
+    def test_a_density_and_its_logarithm_are_judged_alike(self) -> None:
+        log = maps(2, 3)
+        regions = [Region(0, 0, 0.5, 0.5), Region(0.5, 0.5, 1, 1), Region(0.2, 0, 0.6, 1)]
+        objectives: list[Any] = [
+            PeakInRegion(regions),
+            PeakInRegion(regions, by="column"),
+            PeakInRegion(regions, loss="cross_entropy"),
+            CropContainsRegion([Region(0.4, 0.4, 0.6, 0.6)] * 3, RATIOS),
+            CropContainsRegion([Region(0.4, 0.4, 0.6, 0.6)] * 3, RATIOS, loss="cross_entropy"),
+        ]
+        for objective in objectives:
+            one, other = objective(output(log)), objective(output(log.exp(), log_density=False))
+            torch.testing.assert_close(one.loss, other.loss)
+            assert torch.equal(one.success, other.success)
+
+    def test_the_whole_photo_is_always_a_success(self) -> None:
+        for by in ("cell", "column"):
+            saliency = maps(3).requires_grad_()
+            verdict = PeakInRegion([Region(0, 0, 1, 1)], by=by)(output(saliency))  # type: ignore[arg-type]
+            assert bool(verdict.success)
+            assert float(verdict.loss.detach()) < 0
+            (gradient,) = torch.autograd.grad(verdict.loss.sum(), saliency)
+            assert torch.isfinite(gradient).all()
+
+
+class TestCropContainsRegion:
+    @settings(deadline=None)
+    @given(seed=seeds, region=small_boxes)
+    def test_success_is_that_all_windows_show_it(self, seed: int, region: Region) -> None:
+        saliency = maps(seed, 4)
+        objective = CropContainsRegion([region] * 4, RATIOS)
+        possible = any(shows(peak(one_hot(r, c)), region) for r in range(SHAPE[0]) for c in range(SHAPE[1]))
+        if not possible:
+            with pytest.raises(InvalidInputError, match="no crop window can contain it"):
+                objective(output(saliency))
+            return
+        verdict = objective(output(saliency))
+        assert verdict.success.tolist() == [shows(peak(one), region) for one in saliency]
+        assert torch.equal(verdict.loss < 0, verdict.success)
+
+    def test_every_cell_agrees_with_brute_force(self) -> None:
+        region = Region(0.55, 0.3, 0.75, 0.5)
+        objective = CropContainsRegion([region], RATIOS)
+        found = objective.cells(output(maps(0)), region, symmetric=False)
+        expected = [[shows(peak(one_hot(r, c)), region) for c in range(SHAPE[1])] for r in range(SHAPE[0])]
+        assert found.tolist() == expected
+        assert 0 < found.sum() < found.size
+
+    def test_symmetric_photos_are_cropped_at_the_middle(self) -> None:
+        middle, left = Region(0.45, 0.45, 0.55, 0.55), Region(0.05, 0.45, 0.15, 0.55)
+        saliency = torch.zeros(4, *SHAPE, dtype=torch.float64)
+        saliency[:, 6, 0] = 1  # the peak stands far left
+        saliency.requires_grad_()
+        objective = CropContainsRegion([middle, middle, left, left], (1.0, 2.0))
+        verdict = objective(output(saliency, (True, False, True, False)))
+        assert verdict.success.tolist() == [True, False, False, True]
+        # Nothing can be done for the symmetric photo's left region: a great loss that pretends no gradient.
+        (gradient,) = torch.autograd.grad(verdict.loss.sum(), saliency)
+        assert float(verdict.loss[2].detach()) > 100
+        assert gradient[2].abs().max() == 0
+        assert gradient[1].abs().max() > 0
+
+    def test_what_no_window_can_hold_is_refused(self) -> None:
+        with pytest.raises(InvalidInputError, match=r"no crop window can contain it .* 640x427 px"):
+            CropContainsRegion([Region(0, 0, 1, 1)], (1.0,))(output(maps(0)))
+        # In a photo that is cropped at its middle it is not the user's mistake but a failure.
+        verdict = CropContainsRegion([Region(0, 0, 1, 1)], (1.0,))(output(maps(0), (True,)))
+        assert verdict.success.tolist() == [False]
+
+
+def one_hot(row: int, column: int) -> Tensor:
+    saliency = torch.zeros(SHAPE)
+    saliency[row, column] = 1
+    return saliency
+
+
+CASES: dict[str, tuple[Callable[[int], Any], Callable[[Tensor], Any], tuple[int, ...]]] = {
+    "cell_margin": (lambda n: PeakInRegion([Region(0.1, 0.2, 0.5, 0.6)] * n), output, SHAPE),
+    "cell_entropy": (lambda n: PeakInRegion([Region(0.1, 0.2, 0.5, 0.6)] * n, loss="cross_entropy"), output, SHAPE),
+    "column_margin": (lambda n: PeakInRegion([Region(0.6, 0, 0.8, 1)] * n, by="column"), output, SHAPE),
+    "column_entropy": (
+        lambda n: PeakInRegion([Region(0.6, 0, 0.8, 1)] * n, by="column", loss="cross_entropy"),
+        output,
+        SHAPE,
+    ),
+    "crop_margin": (lambda n: CropContainsRegion([Region(0.4, 0.4, 0.6, 0.6)] * n, RATIOS), output, SHAPE),
+    "crop_entropy": (
+        lambda n: CropContainsRegion([Region(0.4, 0.4, 0.6, 0.6)] * n, RATIOS, loss="cross_entropy"),
+        output,
+        SHAPE,
+    ),
+    "map_mse": (lambda n: MapDistance(maps(9, 1).expand(n, *SHAPE)), output, SHAPE),
+    "map_kl": (lambda n: MapDistance(maps(9, 1).expand(n, *SHAPE), "kl"), output, SHAPE),
+    "score_below": (lambda n: ScoreBeyond([0.3] * n, "below"), lambda scores: scores, ()),
+    "score_above": (lambda n: ScoreBeyond([0.3] * n, "above"), lambda scores: scores, ()),
+    "score_distance": (lambda n: ScoreDistance(torch.full((n,), 0.7, dtype=torch.float64)), lambda scores: scores, ()),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+class TestEveryObjective:
+    def values(self, case: str, count: int) -> Tensor:
+        return torch.randn(count, *CASES[case][2], generator=torch.Generator().manual_seed(count), dtype=torch.float64)
+
+    def test_gradient_against_finite_differences(self, case: str) -> None:
+        make, wrap, _ = CASES[case]
+        values = self.values(case, 2).requires_grad_()
+        assert torch.autograd.gradcheck(lambda v: make(2)(wrap(v)).loss, (values,), eps=1e-6, atol=1e-6)
+
+    def test_a_sample_is_judged_the_same_alone(self, case: str) -> None:
+        make, wrap, _ = CASES[case]
+        values = self.values(case, 5)
+        together = make(5)(wrap(values))
+        assert together.loss.shape == together.success.shape == (5,)
+        assert together.success.dtype == torch.bool
+        for i in range(5):
+            alone = make(1)(wrap(values[i : i + 1]))
+            torch.testing.assert_close(alone.loss[0], together.loss[i], rtol=1e-12, atol=1e-12)
+            assert alone.success[0] == together.success[i]
+
+    def test_a_loss_depends_on_its_own_sample_only(self, case: str) -> None:
+        make, wrap, _ = CASES[case]
+        values = self.values(case, 3).requires_grad_()
+        (gradient,) = torch.autograd.grad(make(3)(wrap(values)).loss[1], values)
+        assert gradient[0].abs().sum() == gradient[2].abs().sum() == 0
+        assert gradient[1].abs().sum() > 0
+
+    def test_too_many_or_too_few_samples(self, case: str) -> None:
+        make, wrap, _ = CASES[case]
+        with pytest.raises(InvalidInputError):
+            make(2)(wrap(self.values(case, 3)))
+
+    def test_length_is_the_number_of_samples(self, case: str) -> None:
+        objective = CASES[case][0](4)
+        assert len(objective) == 4
+        assert len(objective.take([2, 0])) == 2
+        assert len(objective) == 4
+
+
+def test_take_follows_the_order_asked_for() -> None:
+    left, right = Region(0, 0, 0.5, 1), Region(0.5, 0, 1, 1)
+    saliency = torch.zeros(2, *SHAPE)
+    saliency[0, 4, 3] = saliency[1, 4, 15] = 1  # left, right
+    both: Objective = PeakInRegion([left, right])
+    assert both(output(saliency)).success.tolist() == [True, True]
+    assert both.take([1, 0])(output(saliency)).success.tolist() == [False, False]
+    assert both.take([1, 0])(output(saliency.flip(0))).success.tolist() == [True, True]
+    assert both.take([1])(output(saliency[1:])).success.tolist() == [True]
+    distance = MapDistance(saliency).take([1, 0])
+    assert distance(output(saliency.flip(0))).loss.tolist() == [0, 0]
+    assert ScoreBeyond([1.0, 5.0], "below").take([1])(torch.tensor([4.0])).success.tolist() == [True]
+
+
+def test_map_distances_by_hand() -> None:
+    saliency, y = maps(4, 2), maps(5, 2)
+    mse = MapDistance(y)(output(saliency)).loss
+    np.testing.assert_allclose(mse.numpy(), ((saliency - y).numpy() ** 2).sum((1, 2)))
+    kl = MapDistance(y, "kl")(output(saliency)).loss
+    p, q = (v.flatten(1).softmax(1).numpy() for v in (y, saliency))
+    np.testing.assert_allclose(kl.numpy(), (p * np.log(p / q)).sum(1), rtol=1e-9)
+    with pytest.raises(InvalidInputError, match="y: maps of shape"):
+        MapDistance(y[:, 1:])(output(saliency))
+
+
+def test_scores_at_the_bound_count() -> None:
+    scores = torch.tensor([1.0, 2.0, 3.0])
+    below = ScoreBeyond([2.0, 2.0, 2.0], "below")(scores)
+    assert (below.loss.tolist(), below.success.tolist()) == ([-1, 0, 1], [True, True, False])
+    above = ScoreBeyond([2.0, 2.0, 2.0], "above")(scores)
+    assert (above.loss.tolist(), above.success.tolist()) == ([1, 0, -1], [False, True, True])
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: PeakInRegion([]), "regions"),
+        (lambda: PeakInRegion(Region(0, 0, 1, 1)), "regions"),
+        (lambda: PeakInRegion([(0, 0, 1, 1)]), "regions"),
+        (lambda: PeakInRegion([Region(0, 0, 1, 1)], by="row"), "by"),
+        (lambda: PeakInRegion([Region(0, 0, 1, 1)], loss="hinge"), "loss"),
+        (lambda: CropContainsRegion([], RATIOS), "regions"),
+        (lambda: CropContainsRegion([Region(0, 0, 1, 1)], ()), "ratios"),
+        (lambda: CropContainsRegion([Region(0, 0, 1, 1)], (0,)), "ratios"),
+        (lambda: CropContainsRegion([Region(0, 0, 1, 1)], RATIOS, loss="hinge"), "loss"),
+        (lambda: MapDistance(torch.zeros(1, 2, 2), "mae"), "loss"),
+        (lambda: ScoreBeyond([], "below"), "bounds"),
+        (lambda: ScoreBeyond(50.0, "below"), "bounds"),
+        (lambda: ScoreBeyond([float("nan")], "below"), "bounds"),
+        (lambda: ScoreBeyond([1.0], "under"), "direction"),
+    ],
+)
+def test_bad_arguments(make: Callable[[], Any], name: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"^{name}: "):
+        make()
