@@ -122,7 +122,7 @@ class PyTorchSaliencyRegressor(TorchRegressor):
         """Everything that objectives judge, for numpy photos: maps, cell positions, symmetry."""
         tensor = self.to_tensor(x)
         with frozen(self.model), exact_float32(self.device), torch.no_grad():
-            parts = [self._forward(tensor[chunk]) for chunk in self._chunks(len(tensor))]
+            parts = [self.forward_output(tensor[chunk]) for chunk in self._chunks(len(tensor))]
             symmetric = torch.cat([part.symmetric() for part in parts])
         saliency = torch.cat([part.saliency for part in parts])
         first = parts[0]

@@ -153,7 +153,8 @@ class TorchRegressor(PhotoEstimator, RegressorMixin, PyTorchEstimator):
     def _distance(self, y: Tensor) -> Objective:
         """The objective that ART's ``loss_gradient(x, y)`` stands for."""
 
-    def _forward(self, x: Tensor) -> Any:
+    def forward_output(self, x: Tensor) -> Any:
+        """What objectives judge, for a micro-batch of tensor photos (n, 3, H, W), defences applied; keeps the graph."""
         for step in self.preprocessing_operations:
             if step.apply_predict:
                 x = apply_step(x, step)
@@ -185,7 +186,7 @@ class TorchRegressor(PhotoEstimator, RegressorMixin, PyTorchEstimator):
                 part = x[chunk].detach().to(self.device).requires_grad_()
                 wish = objective.take(range(len(x))[chunk])
                 with gradient_autocast(self.device, dtype):
-                    output = self._forward(part)
+                    output = self.forward_output(part)
                 verdict = wish(output)
                 if not verdict.loss.requires_grad:
                     raise InvalidInputError("model: its output has no gradient with respect to the photo")
@@ -206,7 +207,7 @@ class TorchRegressor(PhotoEstimator, RegressorMixin, PyTorchEstimator):
         verdicts = []
         with frozen(self.model), exact_float32(self.device), torch.no_grad():
             for chunk in self._chunks(len(x)):
-                verdicts.append(objective.take(range(len(x))[chunk])(self._forward(x[chunk].to(self.device))))
+                verdicts.append(objective.take(range(len(x))[chunk])(self.forward_output(x[chunk].to(self.device))))
         return Evaluation(torch.cat([v.loss for v in verdicts]), torch.cat([v.success for v in verdicts]), None)
 
     def to_tensor(self, x: Array, name: str = "x") -> Tensor:
@@ -253,7 +254,7 @@ class TorchRegressor(PhotoEstimator, RegressorMixin, PyTorchEstimator):
         rows = []
         with frozen(self.model), exact_float32(self.device), torch.no_grad():
             for chunk in self._chunks(len(tensor), batch_size):
-                rows.append(self._prediction(self._forward(tensor[chunk])).float().cpu())
+                rows.append(self._prediction(self.forward_output(tensor[chunk])).float().cpu())
         prediction: Array = self._apply_postprocessing(torch.cat(rows).numpy(), fit=False)
         return prediction
 
@@ -351,7 +352,7 @@ class TorchRegressor(PhotoEstimator, RegressorMixin, PyTorchEstimator):
             stack.enter_context(exact_float32(self.device))
             stack.enter_context(torch.set_grad_enabled(framework))
             for chunk in self._chunks(len(tensor), batch_size):
-                self._forward(tensor[chunk].to(self.device))
+                self.forward_output(tensor[chunk].to(self.device))
                 rows.append(output())
         activations = torch.cat(rows)
         return activations if framework else activations.cpu().numpy()

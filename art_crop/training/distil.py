@@ -2,7 +2,8 @@
 
 The teacher is any function from photos to saliency maps: an estimator of this package, or a user's own service. Its answers
 are the labels, so no annotated data is needed; fixations, where there are some, teach the head ``human``.
-Loss per sample: KL(teacher || student) of the densities plus (1 - CC) / 2, the correlation that the result is judged by.
+Loss per sample: KL(target || student) of the densities plus (1 - CC) / 2, the correlation that the result is judged by;
+for the teacher also the mean squared difference of the raw maps, because croppers add up raw maps where the density is low.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from art_crop.training.images import Batch, Sampler, TrainingPhoto
 
 __all__ = ["Distillation", "distil"]
 
+RAW_WEIGHT = 0.15
 Teacher = Callable[[Tensor], Tensor]
 
 
@@ -31,7 +33,7 @@ Teacher = Callable[[Tensor], Tensor]
 class Distillation:
     """Settings of a run; the defaults made the embedded weights."""
 
-    steps: int = 4800
+    steps: int = 5000
     batch_size: int = 12
     learning_rate: float = 2.5e-3
     weight_decay: float = 0.02
@@ -76,6 +78,7 @@ def distil(
         teacher: uint8 levels (N, 3, h, w) -> log density (N, h', w'); another grid is resampled bilinearly.
         photos: What to learn from.
         settings: Steps, rates, seed, checkpoint file. The same settings resume from their checkpoint.
+        device: Where the student learns.
         progress: Wraps the batches, given (batches, total steps, steps done), for a progress bar.
         report: Called every 50 steps with step, loss of each head and learning rate.
 
@@ -87,7 +90,7 @@ def distil(
     if settings.steps < 1 or settings.batch_size < 2:
         raise InvalidInputError("settings: steps must be at least 1 and batch_size at least 2")
     torch.manual_seed(settings.seed)
-    net = GazeLiteNet(norm=True).to(device, memory_format=torch.channels_last)
+    net = GazeLiteNet(norm=True).to(device=device, memory_format=torch.channels_last)
     average = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     warm = max(1, min(200, settings.steps // 10))
@@ -147,7 +150,8 @@ def _step(
     cropper, human = out["cropper"].float(), out["human"].float()
     if target.shape != cropper.shape:
         target = F.interpolate(target[:, None], cropper.shape[1:], mode="bilinear", align_corners=False)[:, 0]
-    follow = _divergence(target.flatten(1).softmax(1).view_as(cropper), cropper).mean()
+    raw = (cropper - target).square().flatten(1).mean(1)
+    follow = (_divergence(target.flatten(1).softmax(1).view_as(cropper), cropper) + RAW_WEIGHT * raw).mean()
     looked = batch.has_fixations.to(device)
     people = _divergence(batch.density.to(device)[looked], human[looked]).mean() if looked.any() else human.sum() * 0
     return follow, people

@@ -1,0 +1,69 @@
+"""What the commands share: consoles, progress bars, and errors as one sentence with exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from art_crop.errors import ArtCropError
+
+__all__ = ["BAD_INPUT", "FAILED", "err", "errors_as_sentences", "out", "progress_bar", "tracked"]
+
+Item = TypeVar("Item")
+
+FAILED = 1
+"""Exit code: everything was readable, and something did not succeed."""
+BAD_INPUT = 2
+"""Exit code: something the user gave cannot be used."""
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Turn the package's own errors into one line on the error stream and exit code 2; let bugs show themselves."""
+    try:
+        yield
+    except ArtCropError as error:
+        err.print(f"[red]error:[/red] {_escaped(str(error))}")
+        raise typer.Exit(BAD_INPUT) from None
+    except KeyboardInterrupt:
+        err.print("stopped")
+        raise typer.Exit(130) from None
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def progress_bar() -> Progress:
+    """A progress bar on the error stream: done, how many, time gone and left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=err,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def tracked(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
+    """The same items, with a progress bar while they are gone through."""
+    with progress_bar() as bar:
+        task = bar.add_task(description, total=total, note="")
+        for item in items:
+            yield item
+            bar.advance(task)

@@ -1,0 +1,114 @@
+"""``art-crop distil``: make a small white-box surrogate of any cropper."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from art_crop.cli.console import err, errors_as_sentences, out, progress_bar, tracked
+
+if TYPE_CHECKING:
+    from art_crop.training.distil import Distillation
+    from art_crop.training.images import TrainingPhoto
+
+EXAMPLES = """
+Examples:
+
+  art-crop distil --teacher fastgaze --images photos/ --out surrogate.safetensors
+
+  art-crop distil --teacher my_service:saliency --images photos/ --out surrogate.safetensors --steps 2000
+
+  art-crop attack photo.jpg --model gaze-lite --weights surrogate.safetensors --show 0,0.8,1,1
+"""
+
+
+def distil(
+    teacher: Annotated[
+        str, typer.Option(help="A model's name, or module:function of photos (N,3,h,w) in [0,1] -> maps (N,h,w).")
+    ],
+    images: Annotated[list[Path], typer.Option(help="Folder of photos to learn on; may be repeated.")],
+    out_path: Annotated[Path, typer.Option("--out", help="Weight file to write (.safetensors).")],
+    weights: Annotated[Path | None, typer.Option(help="The teacher's weight file, for a model given by name.")] = None,
+    fixations: Annotated[
+        Path | None, typer.Option(help="Folder of OSIE: teaches the head 'human' with its training photos.")
+    ] = None,
+    gives: Annotated[
+        str, typer.Option(help="What a teacher given as a function answers: density or log-density.")
+    ] = "density",
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 5000,
+    batch_size: Annotated[int, typer.Option(min=2, help="Samples a step.")] = 12,
+    seed: Annotated[int, typer.Option(help="Start of every random stream.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File to go on from and to save to every 200 steps [default: OUT.checkpoint].")
+    ] = None,
+) -> None:
+    """Teach a small network (273,000 parameters) to follow a cropper, and people where fixations are given.
+
+    The same command goes on where it was stopped. The result serves as --weights of the model gaze-lite.
+    """
+    with errors_as_sentences():
+        from art_crop.models.gaze_lite import save_gaze_lite
+        from art_crop.training.distil import Distillation, distil as run
+
+        settings = Distillation(steps=steps, batch_size=batch_size, seed=seed)
+        settings.checkpoint = checkpoint or out_path.with_name(out_path.name + ".checkpoint")
+        labels, resolved = _teacher(teacher, weights, gives, device)
+        photos = _photos(images, fixations)
+        started = time.monotonic()
+        net = _train(run, labels, photos, settings, resolved)
+        minutes = (time.monotonic() - started) / 60
+        save_gaze_lite(
+            net,
+            out_path,
+            {"teacher": teacher, "photos": len(photos), "steps": steps, "batch_size": batch_size, "seed": seed},
+        )
+        settings.checkpoint.unlink(missing_ok=True)
+        out.print(f"wrote {out_path} ({out_path.stat().st_size} bytes) after {minutes:.1f} min: {shlex.join(sys.argv)}")
+
+
+def _teacher(name: str, weights: Path | None, gives: str, device: str) -> tuple[Any, str]:
+    from art_crop.checks import check_choice
+    from art_crop.estimators.torch_regressor import resolve_device
+    from art_crop.training.sources import callable_teacher, estimator_teacher, import_callable
+
+    check_choice(gives, "gives", ("density", "log-density"))
+    resolved = str(resolve_device(device))
+    if ":" in name:
+        sys.path.insert(0, "")  # a user's module beside them, as with python -m
+        return callable_teacher(import_callable(name), gives), resolved  # type: ignore[arg-type]
+    from art_crop import load_model
+
+    options = {} if weights is None else {"weights": weights}
+    return estimator_teacher(load_model(name, device=resolved, **options)), resolved
+
+
+def _photos(images: list[Path], fixations: Path | None) -> list[TrainingPhoto]:
+    from art_crop.training.sources import training_photos
+
+    return training_photos(images, fixations, progress=lambda items, count: tracked(items, count, "reading photos"))
+
+
+def _train(run: Any, labels: Any, photos: Any, settings: Distillation, device: str) -> Any:
+    with progress_bar() as bar:
+        task = bar.add_task("training", total=settings.steps, note="")
+
+        def wrap(batches: Iterable[Any], total: int, done: int) -> Iterable[Any]:
+            bar.update(task, completed=done)
+            for batch in batches:
+                yield batch
+                bar.advance(task)
+
+        def report(figures: dict[str, float]) -> None:
+            text = f"loss: cropper {figures['cropper']:.3f}, human {figures['human']:.3f}"
+            bar.update(task, note=text)
+            if bar.disable:
+                err.print(f"step {figures['step']}/{settings.steps} {text}")
+
+        return run(labels, photos, settings, device=device, progress=wrap, report=report)

@@ -1,0 +1,118 @@
+"""Where training comes from: photos of folders and of OSIE, and teachers of any kind."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from art_crop.errors import InvalidInputError
+from art_crop.training.images import TrainingPhoto
+
+if TYPE_CHECKING:
+    from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+
+__all__ = ["callable_teacher", "estimator_teacher", "import_callable", "training_photos"]
+
+LONG_SIDE = 560
+"""Photos are kept at this size: crops of a half still fill the network's 320 px."""
+
+Teacher = Callable[[Tensor], Tensor]
+
+
+def training_photos(
+    folders: Sequence[str | Path],
+    fixations: str | Path | None = None,
+    *,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] | None = None,
+) -> list[TrainingPhoto]:
+    """Photos of OSIE's training part with their fixations, then those of the folders, kept small in memory.
+
+    The held-out fifth of OSIE is never among them, unless a folder contains it.
+
+    Args:
+        folders: Folders of photos.
+        fixations: OSIE's folder, or None.
+        progress: Wraps the items, given (items, how many), for a progress bar.
+
+    Raises:
+        InvalidInputError: A folder is missing or holds no photos.
+        ImageFileError: A photo cannot be read.
+    """
+    from art_crop.datasets.folder import Folder
+    from art_crop.datasets.osie import OSIE
+
+    items: list[Any] = [] if fixations is None else list(OSIE(fixations).train)
+    for folder in folders:
+        items += list(Folder(folder))
+    photos = []
+    for item in items if progress is None else progress(items, len(items)):
+        image = Image.fromarray(item.load())
+        width, height = image.size
+        image.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS, reducing_gap=None)
+        looked = (item.fixations + 0.5) / (width, height) if hasattr(item, "fixations") else None
+        photos.append(TrainingPhoto(image, looked))
+    return photos
+
+
+def estimator_teacher(estimator: PyTorchSaliencyRegressor, *, at_once: int = 4) -> Teacher:
+    """Labels from a white-box estimator, in bfloat16: its rounding is far below what a student can learn."""
+    from art_crop.estimators.torch_regressor import frozen
+
+    def teach(levels: Tensor) -> Tensor:
+        device = estimator.device
+        with frozen(estimator.model), torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16):
+            outputs = [estimator.forward_output(part.to(device).float() / 255) for part in levels.split(at_once)]
+        maps = torch.cat([output.saliency for output in outputs])
+        return maps if outputs[0].log_density else _logarithm(maps)
+
+    return teach
+
+
+def callable_teacher(function: Callable[[Any], Any], gives: Literal["log-density", "density"] = "density") -> Teacher:
+    """Labels from any function of float32 photos (N, 3, h, w) in [0, 1] -> maps (N, h', w').
+
+    Raises:
+        InvalidInputError: When used: answers of another shape, negative densities, or values that are not finite.
+    """
+
+    def teach(levels: Tensor) -> Tensor:
+        answer = np.asarray(function(levels.cpu().numpy().astype(np.float32) / 255), np.float32)
+        if answer.ndim != 3 or len(answer) != len(levels) or not np.isfinite(answer).all():
+            raise InvalidInputError(f"teacher: finite maps ({len(levels)}, h, w) are needed, not {answer.shape}")
+        if gives == "density" and answer.min() < 0:
+            raise InvalidInputError("teacher: densities are >= 0; say that it gives log-density")
+        maps = torch.from_numpy(answer).to(levels.device)
+        return maps if gives == "log-density" else _logarithm(maps)
+
+    return teach
+
+
+def _logarithm(density: Tensor) -> Tensor:
+    """Log density with a floor at a ten-thousandth of each map's peak, so that empty cells do not rule the loss."""
+    peak = density.flatten(1).amax(1).clamp_min(1e-30)[:, None, None]
+    return (density / peak).clamp_min(1e-4).log()
+
+
+def import_callable(target: str) -> Callable[[Any], Any]:
+    """The function that ``module:name`` names.
+
+    Raises:
+        InvalidInputError: Not of that form, no such module or name, or not callable.
+    """
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        raise InvalidInputError(f"teacher: a model's name or module:function is needed, not {target!r}")
+    try:
+        function = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InvalidInputError(f"teacher: {target} cannot be imported ({error})") from error
+    if not callable(function):
+        raise InvalidInputError(f"teacher: {target} is not callable")
+    return function  # type: ignore[no-any-return]
