@@ -28,7 +28,7 @@ from art_crop.estimators.placement import device_type, frozen, placed, resolve_d
 from art_crop.functional.precision import exact_float32, gradient_autocast
 from art_crop.objectives import Objective, Verdict
 
-__all__ = ["Evaluation", "TorchRegressor", "resolve_device"]
+__all__ = ["Evaluation", "TorchRegressor", "frozen", "resolve_device"]
 
 Array = np.ndarray[Any, Any]
 Regressor = TypeVar("Regressor", bound="TorchRegressor")

@@ -93,7 +93,8 @@ def _draft(image: Image.Image, target: tuple[int, int]) -> None:
     (width, height), (w, h), n = image.size, image.size, 1
     while n < 8 and (w + 1) // 2 >= target[0] and (h + 1) // 2 >= target[1]:
         n, w, h = 2 * n, (w + 1) // 2, (h + 1) // 2
-    image.draft(None, (max(1, width // n), max(1, height // n)))
+    # Pillow divides the size by this one, whole numbers in mind; a side below n px needs the fraction, which is exact.
+    image.draft(None, (width / n, height / n))  # type: ignore[arg-type]
     if image.size != (w, h):
         raise ImageFileError(f"{getattr(image, 'filename', 'photo')}: the JPEG decoder gave {image.size}, not {(w, h)}")
 
