@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,3 +94,16 @@ def photo_file(tmp_path: Path, photo: NDArray[np.uint8]) -> Path:
     path = tmp_path / "photo.png"
     Image.fromarray(photo).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Any:
+    """The module ``tiny_models``: estimators around small networks, and random photos for them."""
+    name = "tiny_models"
+    if name not in sys.modules:  # by its name, so that what it defines can be pickled
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
