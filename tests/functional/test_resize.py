@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -28,9 +29,9 @@ def sinc(x: np.float32) -> np.float32:
     return f32(1) if x == 0 else f32(math.sin(math.pi * float(x)) / (math.pi * float(x)))
 
 
-def slow_lanczos3(line: list[int], n_out: int) -> list[int]:
-    """One line of step 5."""
-    n_in, out = len(line), []
+def slow_lanczos3_taps(n_in: int, n_out: int) -> list[tuple[list[int], list[int]]]:
+    """Indices and weights of step 5 for each output."""
+    taps = []
     ratio, inverse = f32(f32(n_in) / f32(n_out)), f32(f32(n_out) / f32(n_in))
     for i in range(n_out):
         centre = f32(f32(f32(i + 0.5) * ratio) - f32(1e-5))
@@ -40,10 +41,14 @@ def slow_lanczos3(line: list[int], n_out: int) -> list[int]:
         for tap in range(first, last + 1):
             p = f32(inverse * f32(f32(f32(tap) - centre) + f32(0.5)))
             raw.append(f32(sinc(p) * sinc(f32(p * f32(f32(1) / f32(3))))))
-        weights = slow_weights(raw)
-        total = sum(w * line[min(max(t, 0), n_in - 1)] for w, t in zip(weights, range(first, last + 1), strict=True))
-        out.append(min(max((total + 32767) >> 16, 0), 255))
-    return out
+        taps.append(([min(max(t, 0), n_in - 1) for t in range(first, last + 1)], slow_weights(raw)))
+    return taps
+
+
+def slow_lanczos3(line: list[int], n_out: int) -> list[int]:
+    """One line of step 5."""
+    totals = [sum(w * line[t] for t, w in zip(*tap, strict=True)) for tap in slow_lanczos3_taps(len(line), n_out)]
+    return [min(max((total + 32767) >> 16, 0), 255) for total in totals]
 
 
 def slow_lanczos2_taps(n_in: int, n_out: int) -> list[tuple[list[int], list[int]]]:
@@ -111,6 +116,21 @@ def test_equals_the_specification(seed: int, height: int, width: int, out: tuple
     levels = random_levels(seed, height, width, extreme=extreme)
     expected = [slow_resize(levels[0, c].tolist(), out) for c in range(3)]
     assert resize_levels(levels, out)[0].tolist() == expected
+
+
+def test_a_sum_exactly_between_two_levels_is_rounded_down() -> None:
+    n_in, n_out, found = 9, 7, 0
+    level = np.arange(256)
+    for output, (indices, weights) in enumerate(slow_lanczos3_taps(n_in, n_out)):
+        inside = [(t, w) for t, w in zip(indices, weights, strict=True) if indices.count(t) == 1]
+        for (i, w), (j, v) in itertools.combinations(inside, 2):
+            totals = w * level[:, None] + v * level[None]
+            for a, b in np.argwhere((totals % 65536 == 32768) & (totals > 0) & (totals < 255 * 65536)):
+                line = torch.zeros(1, 3, 1, n_in, dtype=torch.uint8)
+                line[..., i], line[..., j] = int(a), int(b)
+                assert int(resize_levels(line, (n_out, 1))[0, 0, 0, output]) == totals[a, b] // 65536
+                found += 1
+    assert found > 10
 
 
 @pytest.mark.parametrize("size", [(641, 5), (7, 999), (1001, 3)])
