@@ -34,6 +34,8 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 Loss = Literal["margin", "cross_entropy"]
+Peak = Literal["cell", "column", "map-column"]
+PEAKS = ("cell", "column", "map-column")
 LOSSES = ("margin", "cross_entropy")
 Self = TypeVar("Self", bound="Objective")
 
@@ -111,6 +113,7 @@ class PeakInRegion(_PerSample):
         regions: One region for each sample.
         by: ``"cell"``: the cell with the greatest saliency, which is the deployed cropper's salient point.
             ``"column"``: the greatest column sum of the density, the peak of paper 001 (only the x range counts).
+            ``"map-column"``: the same with sums of the map as the network gives it, without the exponential.
             Where a region is so narrow that it holds no cell, the nearest one counts.
         loss: ``"margin"``: best value outside minus best inside (logarithms), below 0 where the wish is fulfilled.
             ``"cross_entropy"``: minus the logarithm of the region's share of the saliency mass.
@@ -121,10 +124,8 @@ class PeakInRegion(_PerSample):
 
     _lists = ("regions",)
 
-    def __init__(
-        self, regions: Sequence[Region], *, by: Literal["cell", "column"] = "cell", loss: Loss = "margin"
-    ) -> None:
-        check_choice(by, "by", ("cell", "column"))
+    def __init__(self, regions: Sequence[Region], *, by: Peak = "cell", loss: Loss = "margin") -> None:
+        check_choice(by, "by", PEAKS)
         check_choice(loss, "loss", LOSSES)
         self.regions, self.by, self.loss = _check_regions(regions), by, loss
 
@@ -132,6 +133,9 @@ class PeakInRegion(_PerSample):
         """Judge a batch of saliency maps."""
         _check_count(len(self.regions), len(output.saliency))
         columns = np.stack([_between(output.x, r.x0, r.x1, output.size[0]) for r in self.regions])
+        if self.by == "map-column":
+            # Means, not sums: the same peak, and a softmax over them that is not all or nothing.
+            return _mask_verdict(output.saliency.mean(1), _tensor(columns, output.saliency), self.loss)
         log = _log_density(output)
         if self.by == "column":
             return _mask_verdict(log.logsumexp(1), _tensor(columns, log), self.loss)

@@ -1,1 +1,6 @@
 """Evasion attacks as ART knows them: one attack, one file."""
+
+from art_crop.attacks.gaussian_noise import GaussianNoise
+from art_crop.attacks.saliency_peak import SaliencyPeakFGM
+
+__all__ = ["GaussianNoise", "SaliencyPeakFGM"]

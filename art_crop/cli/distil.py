@@ -55,7 +55,8 @@ def distil(
     """
     with errors_as_sentences():
         from art_crop.models.gaze_lite import save_gaze_lite
-        from art_crop.training.distil import Distillation, distil as run
+        from art_crop.training.distil import Distillation
+        from art_crop.training.distil import distil as run
 
         settings = Distillation(steps=steps, batch_size=batch_size, seed=seed)
         settings.checkpoint = checkpoint or out_path.with_name(out_path.name + ".checkpoint")

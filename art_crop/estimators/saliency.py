@@ -14,10 +14,11 @@ from art_crop.checks import check_choice
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.placement import frozen
 from art_crop.estimators.torch_regressor import TorchRegressor
+from art_crop.functional.gradcam import grad_cam
 from art_crop.functional.precision import exact_float32
 from art_crop.geometry import DEFAULT_RATIOS, Window, check_ratios, crop_window
 from art_crop.models.cropper import CellPositions, Cropper, FilePrediction
-from art_crop.objectives import MapDistance, SaliencyOutput, Verdict
+from art_crop.objectives import MapDistance, Objective, SaliencyOutput, Verdict
 
 __all__ = ["PyTorchSaliencyRegressor", "crops_of"]
 
@@ -35,6 +36,10 @@ class PlainRule:
         x = (np.arange(shape[1], dtype=np.float32) + np.float32(0.5)) * np.float32(size[0] / shape[1])
         y = (np.arange(shape[0], dtype=np.float32) + np.float32(0.5)) * np.float32(size[1] / shape[0])
         return CellPositions(x, y)
+
+    def halvings(self, size: tuple[int, int]) -> int:
+        """None: the network takes every pixel as it is."""
+        return 0
 
     def symmetric(self, x: Tensor) -> Tensor:
         """No photo counts as symmetric."""
@@ -122,11 +127,34 @@ class PyTorchSaliencyRegressor(TorchRegressor):
         """Everything that objectives judge, for numpy photos: maps, cell positions, symmetry."""
         tensor = self.to_tensor(x)
         with frozen(self.model), exact_float32(self.device), torch.no_grad():
-            parts = [self.forward_output(tensor[chunk]) for chunk in self._chunks(len(tensor))]
+            parts = [self.forward_output(tensor[chunk]) for chunk in self.chunks(len(tensor))]
             symmetric = torch.cat([part.symmetric() for part in parts])
         saliency = torch.cat([part.saliency for part in parts])
         first = parts[0]
         return SaliencyOutput(saliency, first.x, first.y, first.size, lambda: symmetric, first.log_density)
+
+    def grad_cam(self, x: Tensor, objective: Objective, layer: str | None = None) -> Tensor:
+        """Grad-CAM maps (N, 1, H, W) in [0, 1] of what the objective wants (minus its loss), for tensor photos.
+
+        Args:
+            x: Photos (N, 3, H, W).
+            objective: The wish.
+            layer: Module whose activations are weighted; None: the last convolution of 8 or more channels.
+
+        Raises:
+            InvalidInputError: No such layer.
+        """
+        module = _cam_layer(self.model, layer)
+        cams = []
+        with frozen(self.model):
+            for chunk in self.chunks(len(x)):
+                wish = objective.take(range(len(x))[chunk])
+
+                def score(photos: Tensor, wish: Objective = wish) -> Tensor:
+                    return -wish(self.forward_output(photos)).loss
+
+                cams.append(grad_cam(score, module, x[chunk]))
+        return torch.cat(cams)
 
     def salient_points(self, x: Array) -> Array:
         """Salient point (x, y) of each photo, integers (N, 2), pixels."""
@@ -180,3 +208,17 @@ class PyTorchSaliencyRegressor(TorchRegressor):
             False,
             (width, height),
         )
+
+
+def _cam_layer(model: nn.Module, layer: str | None) -> nn.Module:
+    modules = dict(model.named_modules())
+    if layer is not None:
+        if layer not in modules:
+            raise InvalidInputError(
+                f"layer: the name of a module is needed, not {layer!r}: {', '.join(filter(None, modules))}"
+            )
+        return modules[layer]
+    wide = [m for m in modules.values() if isinstance(m, nn.Conv2d) and m.out_channels >= 8]
+    if not wide:
+        raise InvalidInputError("layer: this model has no convolution of 8 or more channels; name a layer for Grad-CAM")
+    return wide[-1]

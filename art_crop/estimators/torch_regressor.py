@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Sequence, Sized
 from contextlib import ExitStack
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -160,10 +160,11 @@ class TorchRegressor(PhotoEstimator, RegressorMixin, PyTorchEstimator):
                 x = apply_step(x, step)
         return self._output(x)
 
-    def _chunks(self, count: int, at_most: int | None = None) -> Iterator[slice]:
+    def chunks(self, count: int, at_most: int | None = None) -> list[slice]:
+        """The micro-batches in which ``count`` photos go through the model."""
         size = self.micro_batch or (1 if self.device.type == "cpu" else 16)
         size = min(size, at_most or size)
-        return (slice(start, min(start + size, count)) for start in range(0, count, size))
+        return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
     def value_and_gradient(self, x: Tensor, objective: Objective) -> Evaluation:
         """Loss, success and the loss's gradient for photos (N, 3, H, W), in micro-batches; memory does not grow with N.
@@ -182,7 +183,7 @@ class TorchRegressor(PhotoEstimator, RegressorMixin, PyTorchEstimator):
             stack.enter_context(frozen(self.model))
             stack.enter_context(exact_float32(self.device))
             stack.enter_context(torch.enable_grad())
-            for chunk in self._chunks(len(x)):
+            for chunk in self.chunks(len(x)):
                 part = x[chunk].detach().to(self.device).requires_grad_()
                 wish = objective.take(range(len(x))[chunk])
                 with gradient_autocast(self.device, dtype):
@@ -206,7 +207,7 @@ class TorchRegressor(PhotoEstimator, RegressorMixin, PyTorchEstimator):
         _check_count(objective, len(x))
         verdicts = []
         with frozen(self.model), exact_float32(self.device), torch.no_grad():
-            for chunk in self._chunks(len(x)):
+            for chunk in self.chunks(len(x)):
                 verdicts.append(objective.take(range(len(x))[chunk])(self.forward_output(x[chunk].to(self.device))))
         return Evaluation(torch.cat([v.loss for v in verdicts]), torch.cat([v.success for v in verdicts]), None)
 
@@ -253,7 +254,7 @@ class TorchRegressor(PhotoEstimator, RegressorMixin, PyTorchEstimator):
         tensor = self.to_tensor(x)
         rows = []
         with frozen(self.model), exact_float32(self.device), torch.no_grad():
-            for chunk in self._chunks(len(tensor), batch_size):
+            for chunk in self.chunks(len(tensor), batch_size):
                 rows.append(self._prediction(self.forward_output(tensor[chunk])).float().cpu())
         prediction: Array = self._apply_postprocessing(torch.cat(rows).numpy(), fit=False)
         return prediction
@@ -351,7 +352,7 @@ class TorchRegressor(PhotoEstimator, RegressorMixin, PyTorchEstimator):
             stack.enter_context(frozen(self.model))
             stack.enter_context(exact_float32(self.device))
             stack.enter_context(torch.set_grad_enabled(framework))
-            for chunk in self._chunks(len(tensor), batch_size):
+            for chunk in self.chunks(len(tensor), batch_size):
                 self.forward_output(tensor[chunk].to(self.device))
                 rows.append(output())
         activations = torch.cat(rows)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from art_crop.errors import ImageFileError
 from art_crop.functional.precision import exact_float32
-from art_crop.functional.resize import resize, resize_levels, target_size
+from art_crop.functional.resize import halving_count, resize, resize_levels, target_size
 from art_crop.geometry import DEFAULT_RATIOS, Window, cells_to_pixels, check_ratios, crop_window, salient_pixel
 from art_crop.models.fastgaze import MEANS
 from art_crop.photo import apply_orientation, decode_rgb, exif_orientation, open_image
@@ -131,6 +131,10 @@ class Cropper(nn.Module):
     def symmetric(self, x: Tensor) -> Tensor:
         """Which photos are mirror-symmetric to the cropper, bool (N,)."""
         return is_symmetric(self.levels(x))
+
+    def halvings(self, size: tuple[int, int]) -> int:
+        """How many 2x2 halvings a photo (width, height) goes through before anything else."""
+        return halving_count(*size, target_size(*size))
 
     def positions(self, shape: tuple[int, int], size: tuple[int, int]) -> CellPositions:
         """Where the cells of a map (h, w) stand in a photo (width, height)."""

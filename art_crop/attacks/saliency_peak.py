@@ -1,0 +1,368 @@
+"""Move a saliency map's peak, or the crop that follows from it, with the gradient of the model.
+
+Papers 000 and 001 (Yoshida, Okuda et al., "Adversarial Examples for Image Cropping in Social Media", ICIP 2022, algorithm 1):
+
+    x' = x;   repeat N = 3 times:   eta = alpha * grad J / ||grad J||_2;   x' = x' + eta
+
+with the plain gradient (signs suffer where a model blurs), multiplied by the model's Grad-CAM map, and the whole perturbation
+scaled to the L2 norm that was asked for. N = 1 is FGM. Beyond the paper: any number of steps, momentum, the smallest
+perturbation that succeeds, results in whole grey levels, success judged on what is returned.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from art.attacks.attack import EvasionAttack
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from art_crop.attacks.placing import Placing
+from art_crop.checks import check_choice, check_int, check_mask, check_number, reject_unknown
+from art_crop.errors import InvalidInputError
+from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+from art_crop.estimators.torch_regressor import Evaluation
+from art_crop.functional.norms import Norm, norm_of, unit
+from art_crop.geometry import Region, check_ratios
+from art_crop.objectives import LOSSES, PEAKS, CropContainsRegion, Loss, Objective, Peak, PeakInRegion
+
+__all__ = ["AttackResult", "SaliencyPeakFGM", "photo_noise"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """What became of one photo; ``success`` is decided in float32 on exactly the photo that was returned."""
+
+    success: bool
+    success_before: bool
+    l2: float
+    """L2 norm of the change over the whole photo, pixels in [0, 1]."""
+    linf: float
+    loss: float
+    gradients: int
+    """Forward and backward passes."""
+    queries: int
+    """Forward passes alone."""
+
+
+class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
+    """Gradient attack on saliency models: show a region of choice.
+
+    Example:
+        >>> import art_crop
+        >>> from skimage import data
+        >>> x = data.astronaut()[None].transpose(0, 3, 1, 2).astype("float32") / 255
+        >>> attack = art_crop.load_attack("SaliencyPeakFGM")(art_crop.load_model("gaze-lite"), minimal=True, ratios=(0.56,))
+        >>> x_adv = attack.generate(x, art_crop.Region(0.3, 0.75, 0.7, 1.0))
+        >>> attack.results[0].success
+        True
+
+    Args:
+        estimator: The model attacked.
+        norm: ``2`` or ``"inf"`` (``numpy.inf``).
+        eps: Budget for each photo: norm of the whole perturbation in units of ``clip_values``; one number or one a photo. With
+            ``minimal`` the largest budget that is tried.
+        max_iter: Gradient steps; 3 in the paper. With ``minimal`` the rounds in which the direction is corrected.
+        minimal: Find the smallest perturbation that succeeds: bisect the budget along a direction, take the gradient where that
+            ends, average, repeat.
+        mask: ``"grad-cam"`` (the paper's), or None. ``generate`` also takes an array.
+        layer: Module of the model for Grad-CAM; None: the last one with at least 8 channels.
+        momentum: Share of the earlier steps' direction that is kept in each step.
+        by: What must lie in the region: the peak ``"cell"`` (the cropper's salient point), ``"column"``, ``"map-column"``; see
+            :class:`~art_crop.objectives.PeakInRegion`.
+        ratios: Aspect ratios whose crops must all contain the region; None: the peak must lie in it.
+        loss: ``"margin"`` or ``"cross_entropy"``.
+        quantize: Return photos in whole levels of uint8, divided by 255: what a file holds.
+        early_stop: End a photo's steps as soon as it succeeds, with the budget of that step.
+        random_init: Begin with noise of a hundredth of the budget, from ``seed``, different for each photo.
+        seed: Start of the random streams; a photo's result is the same alone and in any batch.
+        verbose: Show a progress bar.
+        summary_writer: As in ART.
+
+    Raises:
+        InvalidInputError: A parameter outside its range.
+    """
+
+    attack_params: ClassVar[list[str]] = [
+        *EvasionAttack.attack_params,
+        *("norm", "eps", "max_iter", "minimal", "mask", "layer", "momentum", "by", "ratios", "loss"),
+        *("quantize", "early_stop", "random_init", "seed", "verbose"),
+    ]
+    _estimator_requirements = (PyTorchSaliencyRegressor,)
+
+    def __init__(
+        self,
+        estimator: PyTorchSaliencyRegressor,
+        *,
+        norm: float | str = 2,
+        eps: float | Sequence[float] = 10.0,
+        max_iter: int = 3,
+        minimal: bool = False,
+        mask: Literal["grad-cam"] | None = None,
+        layer: str | None = None,
+        momentum: float = 0.0,
+        by: Peak = "cell",
+        ratios: Sequence[float] | None = None,
+        loss: Loss = "margin",
+        quantize: bool = True,
+        early_stop: bool = False,
+        random_init: bool = False,
+        seed: int = 0,
+        verbose: bool = False,
+        summary_writer: Any = False,
+    ) -> None:
+        super().__init__(estimator=estimator, summary_writer=summary_writer)
+        self._targeted = True
+        self.norm, self.eps, self.max_iter, self.minimal = norm, eps, max_iter, minimal
+        self.mask, self.layer, self.momentum = mask, layer, momentum
+        self.by, self.ratios, self.loss = by, ratios, loss
+        self.quantize, self.early_stop, self.random_init = quantize, early_stop, random_init
+        self.seed, self.verbose = seed, verbose
+        self.results: list[AttackResult] = []
+        self._check_params()
+
+    def _check_params(self) -> None:
+        if self.norm not in (2, "2", "inf", np.inf):
+            raise InvalidInputError(f'norm: one of 2, inf, "inf" is needed, not {self.norm!r}')
+        for eps in np.atleast_1d(np.asarray(self.eps, dtype=object)):
+            check_number(eps, "eps", above=0)
+        check_int(self.max_iter, "max_iter", at_least=1)
+        check_number(self.momentum, "momentum", at_least=0, at_most=1)
+        check_choice(self.mask, "mask", (None, "grad-cam"))
+        check_choice(self.by, "by", PEAKS)
+        check_choice(self.loss, "loss", LOSSES)
+        check_int(self.seed, "seed", at_least=0)
+        for name in ("minimal", "quantize", "early_stop", "random_init", "verbose"):
+            check_choice(getattr(self, name), name, (True, False))
+        if self.ratios is not None:
+            self.ratios = check_ratios(self.ratios)
+        if self.quantize and tuple(self.estimator.clip_values) != (0, 1):
+            raise InvalidInputError(
+                "quantize: needs an estimator with clip_values=(0, 1); set quantize=False for others"
+            )
+
+    def set_params(self, **kwargs: Any) -> None:
+        """Change parameters, all or, where one of them is refused, none."""
+        reject_unknown(kwargs, self.attack_params, "set_params")
+        before = {name: getattr(self, name) for name in kwargs}
+        try:
+            super().set_params(**kwargs)
+        except Exception:
+            vars(self).update(before)
+            raise
+
+    def generate(self, x: Array, y: Any = None, *, mask: Any = None, **kwargs: Any) -> Array:
+        """Perturb photos so that each shows its region.
+
+        Args:
+            x: Photos, float32, in the estimator's layout and range.
+            y: The regions: one ``Region``, a list of them, an array (N, 4) of x0, y0, x1, y1 in fractions; or an objective.
+            mask: Where the perturbation may be, in [0, 1], broadcast to x; multiplied with Grad-CAM's where that is on.
+            **kwargs: None; unknown keywords are refused.
+
+        Returns:
+            Photos of x's shape, float32; :attr:`results` says of each whether it succeeded.
+
+        Raises:
+            InvalidInputError: Bad photos, regions or masks; as many budgets or regions as photos are needed.
+        """
+        reject_unknown(kwargs, (), "generate")
+        tensor = self.estimator.to_tensor(x)
+        objective = self._objective(y, len(tensor))
+        budgets = self._budgets(len(tensor))
+        masks = None if mask is None else self._user_mask(mask, x)
+        adversarial, self.results = tensor.clone(), []
+        with tqdm(total=len(tensor), desc=type(self).__name__, unit="photo", disable=not self.verbose) as bar:
+            for part in self.estimator.chunks(len(tensor)):
+                wish = objective.take(range(part.start, part.stop))
+                weight = self._weight(tensor[part], wish, None if masks is None else masks[part])
+                search = self._smallest_of_each if self.minimal else self._steps
+                adversarial[part], results = search(tensor[part], wish, weight, budgets[part].tolist())
+                self.results += results
+                bar.update(part.stop - part.start)
+        return self.estimator.to_array(adversarial)
+
+    # -- the attack --------------------------------------------------------------------------------------------------------
+
+    def _steps(
+        self, x: Tensor, wish: Objective, weight: Tensor | None, eps: list[float]
+    ) -> tuple[Tensor, list[AttackResult]]:
+        """Algorithm 1 for photos (n, 3, H, W): gradients of unit norm, added up, at a budget that grows to ``eps``.
+
+        N unit steps in unrelated directions add up to sqrt(N); the paper's own step is eps / 1.77 for N = 3.
+        """
+        placings = [self._placing(photo) for photo in x]
+        adversarial = torch.stack([self._start(placing, e) for placing, e in zip(placings, eps, strict=True)])
+        before, taken = [False] * len(x), [0] * len(x)
+        step, total = torch.zeros_like(x), torch.zeros_like(x)
+        active = list(range(len(x)))
+        for k in range(self.max_iter):
+            seen = self._look(adversarial[active], wish.take(active))
+            gradient = seen.gradient if weight is None else seen.gradient * weight[active]
+            step[active] = self.momentum * step[active] - unit(gradient, self._norm)
+            total += step
+            for i, success in zip(tuple(active), seen.success.tolist(), strict=True):
+                before[i], taken[i] = success if k == 0 else before[i], k + 1
+                if success and self.early_stop:
+                    active.remove(i)
+                    step[i] = 0
+                else:
+                    adversarial[i] = placings[i].at(total[i], eps[i] * math.sqrt((k + 1) / self.max_iter))
+            if not active:
+                break
+        return self._judged(x, adversarial, wish, before, taken, [0] * len(x))
+
+    def _smallest_of_each(
+        self, x: Tensor, wish: Objective, weight: Tensor | None, eps: list[float]
+    ) -> tuple[Tensor, list[AttackResult]]:
+        """:meth:`_smallest` for each of some photos: every bisection goes its own way."""
+        found, results = x.clone(), []
+        for i, most in enumerate(eps):
+            one = slice(i, i + 1)
+            found[one], result = self._smallest(x[one], wish.take([i]), None if weight is None else weight[one], most)
+            results += result
+        return found, results
+
+    def _smallest(
+        self, x: Tensor, wish: Objective, weight: Tensor | None, eps: float
+    ) -> tuple[Tensor, list[AttackResult]]:
+        """The smallest perturbation of one photo that succeeds, at most ``eps``.
+
+        At the smallest perturbation the change is parallel to the gradient there, not to that at x. So: bisect the budget along
+        the direction, take the gradient at the end, average it into the direction, and start again from the best so far.
+        """
+        placing = self._placing(x[0])
+        seen = self._look(placing.grid[None], wish)
+        if bool(seen.success):
+            return self._judged(x, placing.grid[None], wish, [True], [1], [0])
+        reach: float | None = None
+        best, queries, direction = placing.grid[None], 0, torch.zeros_like(x)
+        for k in range(self.max_iter):
+            gradient = -seen.gradient if weight is None else -seen.gradient * weight
+            direction = (direction * k + gradient) / (k + 1)
+            along = direction[0]
+            found, found_at, asked = self._bisect(placing, along, wish, eps, reach)
+            queries += asked
+            if found is None:
+                best = found = placing.at(along, eps)[None] if reach is None else best
+            elif reach is None or found_at < reach:
+                best, reach = found, found_at
+            if k + 1 < self.max_iter:
+                seen = self._look(found, wish)
+        return self._judged(x, best, wish, [False], [self.max_iter], [queries])
+
+    def _bisect(
+        self, placing: Placing, direction: Tensor, wish: Objective, most: float, reach: float | None
+    ) -> tuple[Tensor | None, float, int]:
+        """Smallest budget along a direction, to half a percent: the photo, its budget (inf: none), and queries."""
+        asked, low, high, found = 0, 0.0, min(most, reach if reach is not None else most / 64), None
+        while found is None:
+            candidate = placing.at(direction, high)[None]
+            asked += 1
+            if bool(self.estimator.evaluate(candidate, wish).success):
+                found = candidate
+            elif high >= most:
+                return None, math.inf, asked
+            else:
+                low, high = high, min(most, high * (1.15 if reach is not None else 2))
+        # A corrected direction ends close to the last one's budget: look there first.
+        guess = 0.95 * high if reach is not None and low == 0 else (low + high) / 2
+        while high - low > 0.005 * high:
+            candidate = placing.at(direction, guess)[None]
+            asked += 1
+            if bool(self.estimator.evaluate(candidate, wish).success):
+                found, high = candidate, guess
+            else:
+                low = guess
+            guess = (low + high) / 2 if low > 0 else 0.9 * high
+        return found, high, asked
+
+    # -- the pieces --------------------------------------------------------------------------------------------------------
+
+    def _look(self, photos: Tensor, wish: Objective) -> Evaluation:
+        """Success and gradient at photos (n, 3, H, W)."""
+        return self.estimator.value_and_gradient(photos, wish)  # type: ignore[no-any-return]
+
+    @property
+    def _norm(self) -> Norm:
+        return "2" if self.norm in (2, "2") else "inf"
+
+    def _placing(self, photo: Tensor) -> Placing:
+        halvings = self.estimator.rule.halvings((photo.shape[-1], photo.shape[-2]))
+        return Placing(photo, self._norm, quantize=self.quantize, halvings=halvings)
+
+    def _start(self, placing: Placing, eps: float) -> Tensor:
+        if not self.random_init:
+            return placing.grid
+        return placing.at(photo_noise(placing.grid, self.seed), 0.01 * eps)
+
+    def _judged(
+        self,
+        x: Tensor,
+        adversarial: Tensor,
+        wish: Objective,
+        before: list[bool],
+        gradients: list[int],
+        queries: list[int],
+    ) -> tuple[Tensor, list[AttackResult]]:
+        """The photos with their records; success as float32 sees exactly these photos."""
+        final = self.estimator.evaluate(adversarial, wish)
+        delta = adversarial - x
+        columns = (final.success, norm_of(delta), norm_of(delta, "inf"), final.loss)
+        rows = zip(*(column.tolist() for column in columns), before, gradients, queries, strict=True)
+        return adversarial, [AttackResult(s, b, l2, linf, loss, g, q + 1) for s, l2, linf, loss, b, g, q in rows]
+
+    def _weight(self, x: Tensor, wish: Objective, mask: Tensor | None) -> Tensor | None:
+        """The user's mask times the Grad-CAM map of the target's score, the objective's loss turned round."""
+        if self.mask is None:
+            return mask
+        cam = self.estimator.grad_cam(x, wish, self.layer)
+        return cam if mask is None else cam * mask
+
+    def _objective(self, y: Any, count: int) -> Objective:
+        if hasattr(y, "take") and callable(y) and not isinstance(y, np.ndarray):
+            return y  # type: ignore[no-any-return]
+        if y is None:
+            raise InvalidInputError("y: the region to show is needed: a Region, a list of them, or an array (N, 4)")
+        if isinstance(y, Region):
+            regions = [y] * count
+        elif isinstance(y, (list, tuple)) and all(isinstance(region, Region) for region in y):
+            regions = list(y)
+        else:
+            array = np.asarray(y, dtype=np.float64)
+            if array.ndim != 2 or array.shape[1] != 4:
+                raise InvalidInputError(
+                    f"y: regions of shape ({count}, 4) as x0, y0, x1, y1 are needed, not {array.shape}"
+                )
+            regions = [Region(*map(float, row)) for row in array]
+        if len(regions) != count:
+            raise InvalidInputError(f"y: {count} regions are needed, one a photo, not {len(regions)}")
+        if self.ratios is not None:
+            return CropContainsRegion(regions, self.ratios, loss=self.loss)
+        return PeakInRegion(regions, by=self.by, loss=self.loss)
+
+    def _budgets(self, count: int) -> Array:
+        eps = np.atleast_1d(np.asarray(self.eps, dtype=np.float64))
+        if len(eps) not in (1, count):
+            raise InvalidInputError(f"eps: one number, or {count} of them (one a photo), is needed, not {len(eps)}")
+        return np.broadcast_to(eps, count)
+
+    def _user_mask(self, mask: Any, x: Array) -> Tensor:
+        full = check_mask(mask, x.shape)
+        full = full if self.estimator.channels_first else full.transpose(0, 3, 1, 2)
+        return torch.from_numpy(np.ascontiguousarray(full)).to(self.estimator.device)
+
+
+def photo_noise(x: Tensor, seed: int) -> Tensor:
+    """Gaussian noise shaped like a photo, from a stream that belongs to the seed and the photo's own pixels."""
+    levels = (x * 255).round().to(torch.uint8).cpu().numpy().tobytes()
+    generator = torch.Generator().manual_seed((seed << 32) ^ zlib.crc32(levels))
+    return torch.randn(x.shape, generator=generator).to(x.device)
