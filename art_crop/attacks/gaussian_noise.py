@@ -1,7 +1,7 @@
 """Gaussian noise of a given norm: the baseline that an attack has to beat (papers 000 and 001).
 
-Paper 001 lays it in a band about the target, 15.6% of the photo's width (100 of 640 px) and as high as the photo, and, as a second
-baseline, multiplies it by the Grad-CAM map of the model.
+Paper 001 lays it in a band about the target, 15.6% of the photo's width (100 of 640 px) and as high as the photo, and,
+as a second baseline, multiplies it by the Grad-CAM map of the model.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch
 from art.attacks.attack import EvasionAttack
 from torch import Tensor
 
-from art_crop.attacks.saliency_peak import SaliencyPeakFGM, photo_noise
+from art_crop.attacks.saliency_peak import AttackResult, SaliencyPeakFGM, photo_noise
+from art_crop.checks import reject_unknown
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
-from art_crop.estimators.torch_regressor import Evaluation
 from art_crop.geometry import Region
 from art_crop.objectives import Objective
 
@@ -26,16 +26,33 @@ BAND = 100 / 640
 Array = np.ndarray[Any, Any]
 
 
-def band_mask(regions: Sequence[Region], shape: tuple[int, int], width: float = BAND) -> Array:
-    """1 in a band of full height about each region's middle column, 0 elsewhere: float32 (N, 1, H, W)."""
+def band_mask(
+    regions: Sequence[Region], shape: tuple[int, int], width: float = BAND, *, channels_first: bool = True
+) -> Array:
+    """1 in a band of full height about each region's middle column, 0 elsewhere.
+
+    Args:
+        regions: One for each photo.
+        shape: Height and width of the photos.
+        width: Of the band, as a share of the photo's; the nearest column is always part of it.
+        channels_first: The layout in which it is needed.
+
+    Returns:
+        float32 (N, 1, H, W), or (N, H, W, 1).
+    """
     columns = (np.arange(shape[1], dtype=np.float64) + 0.5) / shape[1]
     middles = np.array([(region.x0 + region.x1) / 2 for region in regions])
-    inside = np.abs(columns[None] - middles[:, None]) <= width / 2
-    return np.broadcast_to(inside[:, None, None, :], (len(middles), 1, *shape)).astype(np.float32)
+    distance = np.abs(columns[None] - middles[:, None])
+    inside = (distance <= width / 2) | (distance == distance.min(1, keepdims=True))
+    band = np.broadcast_to(inside[:, None, None, :], (len(middles), 1, *shape)).astype(np.float32)
+    return band if channels_first else band.transpose(0, 2, 3, 1)
 
 
 class GaussianNoise(SaliencyPeakFGM):
     """White noise scaled to the budget, in a mask, aimed at nothing; with ``minimal`` the smallest that succeeds.
+
+    At budgets below half a grey level a pixel, ``quantize`` keeps the noise's largest entries as whole levels, as it does
+    for every attack: that is where the comparison is fair, and the statistics are no longer Gaussian.
 
     Args:
         estimator: The model that judges, and whose Grad-CAM map weights the noise where ``mask="grad-cam"``.
@@ -43,8 +60,11 @@ class GaussianNoise(SaliencyPeakFGM):
         eps: Budget for each photo.
         minimal: Bisect the budget along one noise pattern.
         mask: ``"grad-cam"`` or None. ``generate`` also takes an array, such as :func:`band_mask`.
-        **kwargs: ``layer``, ``by``, ``ratios``, ``loss``, ``quantize``, ``seed``, ``verbose``, ``summary_writer`` as for
-            :class:`~art_crop.attacks.saliency_peak.SaliencyPeakFGM`.
+        **kwargs: ``layer``, ``by``, ``ratios``, ``loss``, ``quantize``, ``seed``, ``verbose``, ``summary_writer`` as
+            for :class:`~art_crop.attacks.saliency_peak.SaliencyPeakFGM`.
+
+    Raises:
+        InvalidInputError: A parameter outside its range, or an unknown one.
     """
 
     attack_params: ClassVar[list[str]] = [
@@ -62,8 +82,22 @@ class GaussianNoise(SaliencyPeakFGM):
         mask: Literal["grad-cam"] | None = None,
         **kwargs: Any,
     ) -> None:
+        reject_unknown(kwargs, {*self.attack_params, "summary_writer"}, type(self).__name__)
         super().__init__(estimator, norm=norm, eps=eps, minimal=minimal, mask=mask, max_iter=1, **kwargs)
 
-    def _look(self, photos: Tensor, wish: Objective) -> Evaluation:
-        noise = torch.stack([photo_noise(photo, self.seed) for photo in photos])
-        return self.estimator.evaluate(photos, wish)._replace(gradient=noise)
+    def _look(self, photos: Tensor, wish: Objective) -> tuple[Tensor, Tensor]:
+        noise = torch.stack([photo_noise(photo, self.seed, self._clip) for photo in photos])
+        return self.estimator.evaluate(photos, wish).success, noise
+
+    def _judged(
+        self,
+        x: Tensor,
+        adversarial: Tensor,
+        wish: Objective,
+        before: list[bool],
+        gradients: list[int],
+        queries: list[int],
+    ) -> tuple[Tensor, list[AttackResult]]:
+        """As the base class, with looks counted as the queries that they are."""
+        looks = [a + b for a, b in zip(gradients, queries, strict=True)]
+        return super()._judged(x, adversarial, wish, before, [0] * len(x), looks)

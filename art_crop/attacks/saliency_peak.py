@@ -80,7 +80,10 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
             :class:`~art_crop.objectives.PeakInRegion`.
         ratios: Aspect ratios whose crops must all contain the region; None: the peak must lie in it.
         loss: ``"margin"`` or ``"cross_entropy"``.
-        quantize: Return photos in whole levels of uint8, divided by 255: what a file holds.
+        quantize: Return photos in whole levels of uint8, divided by 255: what a file holds. ``"round"``: always by plain
+            rounding; True: at budgets too small for that, single levels are chosen where they are worth most.
+        judge: Another estimator that decides success, asked and never looked into: gradients of a surrogate, verdicts of
+            the model that is meant. None: the model attacked.
         early_stop: End a photo's steps as soon as it succeeds, with the budget of that step.
         random_init: Begin with noise of a hundredth of the budget, from ``seed``, different for each photo.
         seed: Start of the random streams; a photo's result is the same alone and in any batch.
@@ -94,7 +97,7 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
     attack_params: ClassVar[list[str]] = [
         *EvasionAttack.attack_params,
         *("norm", "eps", "max_iter", "minimal", "mask", "layer", "momentum", "by", "ratios", "loss"),
-        *("quantize", "early_stop", "random_init", "seed", "verbose"),
+        *("quantize", "judge", "early_stop", "random_init", "seed", "verbose"),
     ]
     _estimator_requirements = (PyTorchSaliencyRegressor,)
 
@@ -112,7 +115,8 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
         by: Peak = "cell",
         ratios: Sequence[float] | None = None,
         loss: Loss = "margin",
-        quantize: bool = True,
+        quantize: bool | Literal["round"] = True,
+        judge: PyTorchSaliencyRegressor | None = None,
         early_stop: bool = False,
         random_init: bool = False,
         seed: int = 0,
@@ -124,7 +128,7 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
         self.norm, self.eps, self.max_iter, self.minimal = norm, eps, max_iter, minimal
         self.mask, self.layer, self.momentum = mask, layer, momentum
         self.by, self.ratios, self.loss = by, ratios, loss
-        self.quantize, self.early_stop, self.random_init = quantize, early_stop, random_init
+        self.quantize, self.judge, self.early_stop, self.random_init = quantize, judge, early_stop, random_init
         self.seed, self.verbose = seed, verbose
         self.results: list[AttackResult] = []
         self._check_params()
@@ -140,7 +144,12 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
         check_choice(self.by, "by", PEAKS)
         check_choice(self.loss, "loss", LOSSES)
         check_int(self.seed, "seed", at_least=0)
-        for name in ("minimal", "quantize", "early_stop", "random_init", "verbose"):
+        check_choice(self.quantize, "quantize", (True, False, "round"))
+        if self.judge is not None and not isinstance(self.judge, PyTorchSaliencyRegressor):
+            raise InvalidInputError(
+                f"judge: a PyTorchSaliencyRegressor or None is needed, not {type(self.judge).__name__}"
+            )
+        for name in ("minimal", "early_stop", "random_init", "verbose"):
             check_choice(getattr(self, name), name, (True, False))
         if self.ratios is not None:
             self.ratios = check_ratios(self.ratios)
@@ -267,7 +276,7 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
         while found is None:
             candidate = placing.at(direction, high)[None]
             asked += 1
-            if bool(self.estimator.evaluate(candidate, wish).success):
+            if bool(self._verdict(candidate, wish).success):
                 found = candidate
             elif high >= most:
                 return None, math.inf, asked
@@ -278,7 +287,7 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
         while high - low > 0.005 * high:
             candidate = placing.at(direction, guess)[None]
             asked += 1
-            if bool(self.estimator.evaluate(candidate, wish).success):
+            if bool(self._verdict(candidate, wish).success):
                 found, high = candidate, guess
             else:
                 low = guess
@@ -289,7 +298,13 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
 
     def _look(self, photos: Tensor, wish: Objective) -> Evaluation:
         """Success and gradient at photos (n, 3, H, W)."""
-        return self.estimator.value_and_gradient(photos, wish)  # type: ignore[no-any-return]
+        seen: Evaluation = self.estimator.value_and_gradient(photos, wish)
+        return seen if self.judge is None else seen._replace(success=self.judge.evaluate(photos, wish).success)
+
+    def _verdict(self, photos: Tensor, wish: Objective) -> Evaluation:
+        """Loss and success of the model that decides."""
+        judged: Evaluation = (self.judge or self.estimator).evaluate(photos, wish)
+        return judged
 
     @property
     def _norm(self) -> Norm:
@@ -297,7 +312,9 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
 
     def _placing(self, photo: Tensor) -> Placing:
         halvings = self.estimator.rule.halvings((photo.shape[-1], photo.shape[-2]))
-        return Placing(photo, self._norm, quantize=self.quantize, halvings=halvings)
+        return Placing(
+            photo, self._norm, quantize=bool(self.quantize), single_levels=self.quantize is True, halvings=halvings
+        )
 
     def _start(self, placing: Placing, eps: float) -> Tensor:
         if not self.random_init:
@@ -314,7 +331,7 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
         queries: list[int],
     ) -> tuple[Tensor, list[AttackResult]]:
         """The photos with their records; success as float32 sees exactly these photos."""
-        final = self.estimator.evaluate(adversarial, wish)
+        final = self._verdict(adversarial, wish)
         delta = adversarial - x
         columns = (final.success, norm_of(delta), norm_of(delta, "inf"), final.loss)
         rows = zip(*(column.tolist() for column in columns), before, gradients, queries, strict=True)

@@ -8,45 +8,58 @@ from typing import Any
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.models.cropper import Cropper
 from art_crop.models.fastgaze import load_fastgaze
-from art_crop.models.gaze_lite import EMBEDDED, load_gaze_lite
-from art_crop.models.weights import FASTGAZE, locate
+from art_crop.models.gaze_lite import EMBEDDED, Head, load_gaze_lite
+from art_crop.models.weights import FASTGAZE, file_sha256, locate
 
 __all__ = ["fastgaze", "gaze_lite", "gaze_lite_human"]
 
 
-def fastgaze(*, weights: str | Path | None = None, blur: bool = False, **kwargs: Any) -> PyTorchSaliencyRegressor:
+def fastgaze(
+    *, weights: str | Path | None = None, blur: bool = False, jpeg_quality: int | None = None, **kwargs: Any
+) -> PyTorchSaliencyRegressor:
     """The deployed social-media cropper, exactly.
 
     Args:
         weights: ``fastgaze.vxm``; default: the environment variable ART_CROP_FASTGAZE, then what
             ``art-crop models fetch fastgaze`` fetched.
         blur: Apply the file's Gaussian blur layer, which the deployed program does not (paper 001 assumes it).
+        jpeg_quality: See photos as the cropper would after they were saved as a JPEG of this quality (1 to 100).
         **kwargs: As for :class:`~art_crop.estimators.saliency.PyTorchSaliencyRegressor`.
 
     Raises:
         WeightsError: No weights found, or malformed ones.
     """
     found = locate(FASTGAZE, weights)
-    estimator = PyTorchSaliencyRegressor(Cropper(load_fastgaze(found.path, blur=blur)), **kwargs)
+    estimator = PyTorchSaliencyRegressor(
+        Cropper(load_fastgaze(found.path, blur=blur), jpeg_quality=jpeg_quality), **kwargs
+    )
     estimator.name, estimator.weights_sha256 = "fastgaze", found.sha256
     return estimator
 
 
-def _gaze_lite(head: Any, weights: str | Path | None, kwargs: dict[str, Any]) -> PyTorchSaliencyRegressor:
-    from art_crop.models.weights import file_sha256
-
+def _gaze_lite(
+    head: Head, weights: str | Path | None, jpeg_quality: int | None, kwargs: dict[str, Any]
+) -> PyTorchSaliencyRegressor:
     path = EMBEDDED if weights is None else Path(weights)
-    estimator = PyTorchSaliencyRegressor(Cropper(load_gaze_lite(path, head)), **kwargs)
+    cropper = Cropper(load_gaze_lite(path, head), jpeg_quality=jpeg_quality)
+    estimator = PyTorchSaliencyRegressor(cropper, **kwargs)
     estimator.name = "gaze-lite" if head == "cropper" else "gaze-lite-human"
     estimator.weights_sha256 = file_sha256(path)
     return estimator
 
 
-def gaze_lite(*, weights: str | Path | None = None, **kwargs: Any) -> PyTorchSaliencyRegressor:
-    """The embedded surrogate that follows FastGaze; ``weights`` names a file that ``art-crop distil`` made."""
-    return _gaze_lite("cropper", weights, kwargs)
+def gaze_lite(
+    *, weights: str | Path | None = None, jpeg_quality: int | None = None, **kwargs: Any
+) -> PyTorchSaliencyRegressor:
+    """The embedded surrogate that follows FastGaze; ``weights`` names a file that ``art-crop distil`` made.
+
+    ``jpeg_quality`` and other keywords as for :func:`fastgaze`.
+    """
+    return _gaze_lite("cropper", weights, jpeg_quality, kwargs)
 
 
-def gaze_lite_human(*, weights: str | Path | None = None, **kwargs: Any) -> PyTorchSaliencyRegressor:
-    """The embedded model that follows people's eyes; ``weights`` names a file that ``art-crop distil`` made."""
-    return _gaze_lite("human", weights, kwargs)
+def gaze_lite_human(
+    *, weights: str | Path | None = None, jpeg_quality: int | None = None, **kwargs: Any
+) -> PyTorchSaliencyRegressor:
+    """The embedded model that follows people's eyes; arguments as for :func:`gaze_lite`."""
+    return _gaze_lite("human", weights, jpeg_quality, kwargs)

@@ -17,11 +17,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from art_crop.checks import check_int
 from art_crop.errors import ImageFileError
 from art_crop.functional.precision import exact_float32
 from art_crop.functional.resize import halving_count, resize, resize_levels, target_size
 from art_crop.geometry import DEFAULT_RATIOS, Window, cells_to_pixels, check_ratios, crop_window, salient_pixel
 from art_crop.models.fastgaze import MEANS
+from art_crop.models.jpeg_path import draft_scale, through_jpeg
 from art_crop.photo import apply_orientation, decode_rgb, exif_orientation, open_image
 
 __all__ = ["Cropper", "FilePrediction", "is_symmetric", "read_as_cropper"]
@@ -90,9 +92,8 @@ def read_as_cropper(path: str | Path) -> tuple[Tensor, tuple[int, int]]:
 
 def _draft(image: Image.Image, target: tuple[int, int]) -> None:
     """Ask the JPEG decoder for 1/n of the size, n = 1, 2, 4, 8 as the cropper chooses it."""
-    (width, height), (w, h), n = image.size, image.size, 1
-    while n < 8 and (w + 1) // 2 >= target[0] and (h + 1) // 2 >= target[1]:
-        n, w, h = 2 * n, (w + 1) // 2, (h + 1) // 2
+    (width, height), n = image.size, draft_scale(image.size, target)
+    w, h = -(-width // n), -(-height // n)
     # Pillow divides the size by this one, whole numbers in mind; a side below n px needs the fraction, which is exact.
     image.draft(None, (width / n, height / n))  # type: ignore[arg-type]
     if image.size != (w, h):
@@ -107,34 +108,45 @@ class Cropper(nn.Module):
 
     Args:
         network: (N, 3, h, w) float32 mean-subtracted levels -> (N, ceil(h/16), ceil(w/16)).
+        stride: Side of a map's cell in pixels of the network's input.
+        jpeg_quality: See photos as the cropper would after they were saved as a JPEG of this quality; None: lossless.
     """
 
     log_density = True
     means: Tensor
 
-    def __init__(self, network: nn.Module, stride: int = 16) -> None:
+    def __init__(self, network: nn.Module, stride: int = 16, jpeg_quality: int | None = None) -> None:
         super().__init__()
-        self.network, self.stride = network, stride
+        if jpeg_quality is not None:
+            check_int(jpeg_quality, "jpeg_quality", at_least=1, at_most=100)
+        self.network, self.stride, self.jpeg_quality = network, stride, jpeg_quality
         self.register_buffer("means", torch.tensor(MEANS).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Raw saliency map (N, h, w)."""
-        levels = resize(x.float() * 255, target_size(x.shape[-1], x.shape[-2]))
+        target = target_size(x.shape[-1], x.shape[-2])
+        levels = x.float() * 255
+        if self.jpeg_quality is not None:
+            levels = through_jpeg(levels, self.jpeg_quality, target)
+        levels = resize(levels, target)
         result: Tensor = self.network((levels - self.means).contiguous(memory_format=torch.channels_last))
         return result
 
     def levels(self, x: Tensor) -> Tensor:
         """The network's input for photos in [0, 1]: uint8 (N, 3, h, w)."""
-        whole = (x.detach().float() * 255).round().clamp(0, 255).to(torch.uint8)
-        return resize_levels(whole, target_size(x.shape[-1], x.shape[-2]))
+        target = target_size(x.shape[-1], x.shape[-2])
+        levels = (x.detach().float() * 255).round().clamp(0, 255)
+        if self.jpeg_quality is not None:
+            levels = through_jpeg(levels, self.jpeg_quality, target)
+        return resize_levels(levels.to(torch.uint8), target)
 
     def symmetric(self, x: Tensor) -> Tensor:
         """Which photos are mirror-symmetric to the cropper, bool (N,)."""
         return is_symmetric(self.levels(x))
 
     def halvings(self, size: tuple[int, int]) -> int:
-        """How many 2x2 halvings a photo (width, height) goes through before anything else."""
-        return halving_count(*size, target_size(*size))
+        """How many 2x2 halvings a photo (width, height) goes through before anything else; none after a JPEG."""
+        return 0 if self.jpeg_quality is not None else halving_count(*size, target_size(*size))
 
     def positions(self, shape: tuple[int, int], size: tuple[int, int]) -> CellPositions:
         """Where the cells of a map (h, w) stand in a photo (width, height)."""

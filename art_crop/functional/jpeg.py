@@ -1,0 +1,88 @@
+"""JPEG as a linear map with a smoothed quantiser: which way to push pixels so that the change is still there after encoding.
+
+An encoder turns each 8x8 block into DCT coefficients and rounds them to multiples of the table's steps; a decoder at 1/n of the
+size uses only the lowest 8/n x 8/n of them. Rounding has no useful gradient. Averaged over a small Gaussian uncertainty of
+the coefficient it has one: large where a coefficient is about to flip to the next multiple, near 0 where nothing that
+fits the budget will change it. (ITU-T T.81; JFIF 1.02 colours; the encoder's 4:2:0 chroma is the mean of 2x2 pixels.)
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["jpeg_surrogate", "smoothed_quantiser_slope"]
+
+# JFIF: Y, Cb, Cr of R, G, B (offsets of 128 do not matter to a gradient).
+RGB_TO_YCC = ((0.299, 0.587, 0.114), (-0.168735892, -0.331264108, 0.5), (0.5, -0.418687589, -0.081312411))
+YCC_TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136286, -0.714136286), (1.0, 1.772, 0.0))
+
+
+@lru_cache(maxsize=8)
+def _dct_matrix(size: int) -> Tensor:
+    """Orthonormal DCT-II, (frequencies, positions)."""
+    k = torch.arange(size, dtype=torch.float64)
+    matrix = torch.cos(math.pi * (k[None] + 0.5) * k[:, None] / size) * math.sqrt(2 / size)
+    matrix[0] /= math.sqrt(2)
+    return matrix.float()
+
+
+def _blocks(plane: Tensor) -> Tensor:
+    """(N, H, W), sides multiples of 8 -> DCT coefficients (N, H/8, W/8, 8, 8)."""
+    n, height, width = plane.shape
+    blocks = plane.view(n, height // 8, 8, width // 8, 8).transpose(2, 3)
+    matrix = _dct_matrix(8).to(plane.device)
+    return matrix @ blocks @ matrix.T
+
+
+def _planes(coefficients: Tensor, size: int) -> Tensor:
+    """Decode to ``size`` pixels a block side from the lowest coefficients: (N, a, b, 8, 8) -> (N, a size, b size)."""
+    matrix = _dct_matrix(size).to(coefficients.device)
+    # A block mean is DC / 8 in an 8-point transform and DC / size in a smaller one.
+    blocks = matrix.T @ (coefficients[..., :size, :size] * (size / 8)) @ matrix
+    n, rows, columns = blocks.shape[:3]
+    return blocks.transpose(2, 3).reshape(n, rows * size, columns * size)
+
+
+def smoothed_quantiser_slope(coefficients: Tensor, step: Tensor, sigma: float) -> Tensor:
+    """Slope of E[q round((c + noise) / q)] at c for Gaussian noise of ``sigma``: how readily a coefficient flips.
+
+    1 on average over c; for a step much larger than sigma it is near 0 except about the thresholds (k + 1/2) q.
+    """
+    distance = (torch.remainder(coefficients / step, 1) - 0.5) * step
+    nearest = sum(torch.exp(-((distance + k * step) ** 2) / (2 * sigma**2)) for k in (-1, 0, 1))
+    return step * torch.as_tensor(nearest) / (sigma * math.sqrt(2 * math.pi))
+
+
+def jpeg_surrogate(levels: Tensor, tables: tuple[Tensor, Tensor], scale: int, sigma: float = 1.0) -> Tensor:
+    """What a decoder at 1/``scale`` of the size makes of encoded photos, as a differentiable stand-in for the gradient.
+
+    Args:
+        levels: Photos, levels 0..255, (N, 3, H, W).
+        tables: Quantisation steps of luma and chroma, (8, 8) each, row by row from the lowest frequency.
+        scale: 1, 2, 4 or 8.
+        sigma: Uncertainty of a coefficient in levels: about what the perturbation and its rounding move.
+
+    Returns:
+        (N, 3, ceil(H/scale), ceil(W/scale)). The values are those of a linear map, not of a decoder; only the slopes are meant.
+    """
+    n, _, height, width = levels.shape
+    padded = F.pad(levels, (0, -width % 16, 0, -height % 16), mode="replicate")
+    ycc = torch.einsum("kc,nchw->nkhw", torch.tensor(RGB_TO_YCC, device=levels.device), padded)
+    chroma = F.avg_pool2d(ycc[:, 1:], 2)
+    out = []
+    for index, plane in enumerate((ycc[:, 0] - 128, chroma[:, 0], chroma[:, 1])):
+        coefficients = _blocks(plane)
+        step = tables[min(index, 1)].to(levels.device)
+        slope = smoothed_quantiser_slope(coefficients.detach(), step, sigma)
+        side = 8 // scale if index == 0 else min(8, 16 // scale)
+        decoded = _planes(coefficients * slope, side)
+        if index and scale == 1:
+            decoded = F.interpolate(decoded[:, None], scale_factor=2.0, mode="bilinear", align_corners=False)[:, 0]
+        out.append(decoded)
+    rgb = torch.einsum("kc,nchw->nkhw", torch.tensor(YCC_TO_RGB, device=levels.device), torch.stack(out, 1))
+    return rgb[..., : -(-height // scale), : -(-width // scale)]

@@ -1,0 +1,75 @@
+"""A photo's way through a JPEG file to a cropper: the real encoder and decoder forward, a smoothed stand-in for gradients."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from art_crop.functional.jpeg import jpeg_surrogate
+
+__all__ = ["draft_scale", "through_jpeg"]
+
+
+def draft_scale(size: tuple[int, int], target: tuple[int, int]) -> int:
+    """At 1 / 1, 2, 4 or 8 of its size a cropper decodes a JPEG (width, height) for a target of that size."""
+    (width, height), n = size, 1
+    while n < 8 and (width + 1) // 2 >= target[0] and (height + 1) // 2 >= target[1]:
+        n, width, height = 2 * n, (width + 1) // 2, (height + 1) // 2
+    return n
+
+
+@lru_cache(maxsize=16)
+def _tables(quality: int) -> tuple[Tensor, Tensor]:
+    """Pillow's quantisation steps of luma and chroma for a quality, (8, 8) each."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(buffer, "JPEG", quality=quality)
+    with Image.open(buffer) as image:
+        tables: dict[int, list[int]] = image.quantization  # type: ignore[attr-defined]
+    luma, chroma = (torch.tensor(tables[k], dtype=torch.float32).view(8, 8) for k in (0, 1))
+    return luma, chroma
+
+
+class _ThroughJpeg(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, levels: Tensor, quality: int, target: tuple[int, int]) -> Tensor:
+        ctx.quality, ctx.scale = quality, draft_scale((levels.shape[-1], levels.shape[-2]), target)
+        ctx.save_for_backward(levels)
+        photos = levels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        decoded = []
+        for photo in photos:
+            buffer = io.BytesIO()
+            Image.fromarray(photo).save(buffer, "JPEG", quality=quality)
+            with Image.open(buffer) as image:
+                image.draft(None, (image.width / ctx.scale, image.height / ctx.scale))  # type: ignore[arg-type]
+                decoded.append(np.asarray(image.convert("RGB")))
+        return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).to(levels)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (levels,) = ctx.saved_tensors
+        with torch.enable_grad():
+            x = levels.detach().float().requires_grad_()
+            stand_in = jpeg_surrogate(x, _tables(ctx.quality), ctx.scale)
+            (pulled,) = torch.autograd.grad(stand_in, x, gradient.float())
+        return pulled.to(levels), None, None
+
+
+def through_jpeg(levels: Tensor, quality: int, target: tuple[int, int]) -> Tensor:
+    """Encode photos (N, 3, H, W), levels 0..255, with Pillow's defaults (4:2:0) and decode as a cropper would.
+
+    Args:
+        levels: Photos.
+        quality: 1 to 100.
+        target: (width, height) that the cropper will resize to; it decides the decoder's scale.
+
+    Returns:
+        Levels (N, 3, ceil(H/n), ceil(W/n)), exact; with the gradient of :func:`~art_crop.functional.jpeg.jpeg_surrogate`.
+    """
+    result: Tensor = _ThroughJpeg.apply(levels, quality, target)  # type: ignore[no-untyped-call]
+    return result
