@@ -30,6 +30,7 @@ __all__ = [
     "ScoreBeyond",
     "ScoreDistance",
     "Verdict",
+    "evidence",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -77,6 +78,17 @@ class Objective(Protocol):
         ...
 
 
+def evidence(objective: Objective, output: Any) -> Tensor:
+    """What speaks for the wish, (N,), before it is compared with what speaks against it: the score for Grad-CAM.
+
+    Minus the loss where an objective has no ``evidence`` of its own. A margin or a share will not do: its gradient sums
+    to 0 over the map, and so do Grad-CAM's weights wherever the rest of the network treats all cells alike.
+    """
+    own = getattr(objective, "evidence", None)
+    score: Tensor = -objective(output).loss if own is None else own(output)
+    return score
+
+
 class _PerSample:
     """Objectives whose wishes are lists with one entry per sample."""
 
@@ -94,10 +106,14 @@ class _PerSample:
         return part
 
 
+def _best_inside(values: Tensor, inside: Tensor) -> Tensor:
+    return values.masked_fill(~inside, torch.finfo(values.dtype).min).amax(1)
+
+
 def _mask_verdict(values: Tensor, inside: Tensor, loss: Loss) -> Verdict:
     """Verdict on log densities (N, K) whose first strict maximum must fall where ``inside`` (N, K) is true."""
     lowest = torch.finfo(values.dtype).min
-    best_in = values.masked_fill(~inside, lowest).amax(1)
+    best_in = _best_inside(values, inside)
     best_out = values.masked_fill(inside, lowest).amax(1)
     success = inside.gather(1, values.argmax(1, keepdim=True))[:, 0]
     if loss == "margin":
@@ -131,17 +147,25 @@ class PeakInRegion(_PerSample):
 
     def __call__(self, output: SaliencyOutput) -> Verdict:
         """Judge a batch of saliency maps."""
+        return _mask_verdict(*self._values(output), self.loss)
+
+    def evidence(self, output: SaliencyOutput) -> Tensor:
+        """The greatest value inside the region (N,), as the network gives it; see :func:`evidence`."""
+        return _best_inside(*self._values(output))
+
+    def _values(self, output: SaliencyOutput) -> tuple[Tensor, Tensor]:
+        """Values (N, K) whose maximum is the peak, and which of them are in the region."""
         _check_count(len(self.regions), len(output.saliency))
         columns = np.stack([_between(output.x, r.x0, r.x1, output.size[0]) for r in self.regions])
         if self.by == "map-column":
             # Means, not sums: the same peak, and a softmax over them that is not all or nothing.
-            return _mask_verdict(output.saliency.mean(1), _tensor(columns, output.saliency), self.loss)
+            return output.saliency.mean(1), _tensor(columns, output.saliency)
         log = _log_density(output)
         if self.by == "column":
-            return _mask_verdict(log.logsumexp(1), _tensor(columns, log), self.loss)
+            return log.logsumexp(1), _tensor(columns, log)
         rows = np.stack([_between(output.y, r.y0, r.y1, output.size[1]) for r in self.regions])
         inside = rows[:, :, None] & columns[:, None, :]
-        return _mask_verdict(log.flatten(1), _tensor(inside, log).flatten(1), self.loss)
+        return log.flatten(1), _tensor(inside, log).flatten(1)
 
 
 def _between(centres: Array, low: float, high: float, side: int) -> Array:
@@ -196,6 +220,18 @@ class CropContainsRegion(_PerSample):
 
     def __call__(self, output: SaliencyOutput) -> Verdict:
         """Judge a batch of saliency maps."""
+        values, inside = self._values(output)
+        verdict = _mask_verdict(values, inside, self.loss)
+        possible = inside.any(1)
+        # A symmetric photo whose middle windows miss the region: no map can help, and no gradient should pretend so.
+        return Verdict(torch.where(possible, verdict.loss, values[:, 0] * 0 + 1e3), verdict.success & possible)
+
+    def evidence(self, output: SaliencyOutput) -> Tensor:
+        """The greatest value among the cells that show the region (N,); see :func:`evidence`."""
+        return _best_inside(*self._values(output))
+
+    def _values(self, output: SaliencyOutput) -> tuple[Tensor, Tensor]:
+        """The map's cells (N, K), and from which of them every window contains the region."""
         _check_count(len(self.regions), len(output.saliency))
         log = _log_density(output)
         flags = [bool(flag) for flag in output.symmetric().tolist()]
@@ -207,11 +243,7 @@ class CropContainsRegion(_PerSample):
                     f"{', '.join(f'{r:g}' for r in self.ratios)} of a photo of {output.size[0]}x{output.size[1]} px; "
                     "choose a smaller region or fewer ratios"
                 )
-        inside = _tensor(np.stack(cells), log).flatten(1)
-        verdict = _mask_verdict(log.flatten(1), inside, self.loss)
-        possible = inside.any(1)
-        # A symmetric photo whose middle windows miss the region: no map can help, and no gradient should pretend so.
-        return Verdict(torch.where(possible, verdict.loss, log.flatten(1)[:, 0] * 0 + 1e3), verdict.success & possible)
+        return log.flatten(1), _tensor(np.stack(cells), log).flatten(1)
 
     def cells(self, output: SaliencyOutput, region: Region, *, symmetric: bool) -> Array:
         """Cells (h, w) bool from which every ratio's window contains the region."""

@@ -18,11 +18,12 @@ from art_crop.functional.gradcam import grad_cam
 from art_crop.functional.precision import exact_float32
 from art_crop.geometry import DEFAULT_RATIOS, Window, check_ratios, crop_window
 from art_crop.models.cropper import CellPositions, Cropper, FilePrediction
-from art_crop.objectives import MapDistance, Objective, SaliencyOutput, Verdict
+from art_crop.objectives import MapDistance, Objective, SaliencyOutput, Verdict, evidence
 
 __all__ = ["PyTorchSaliencyRegressor", "crops_of"]
 
 Array = np.ndarray[Any, Any]
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Softplus, nn.Sigmoid, nn.Tanh)
 
 
 class PlainRule:
@@ -134,26 +135,30 @@ class PyTorchSaliencyRegressor(TorchRegressor):
         return SaliencyOutput(saliency, first.x, first.y, first.size, lambda: symmetric, first.log_density)
 
     def grad_cam(self, x: Tensor, objective: Objective, layer: str | None = None) -> Tensor:
-        """Grad-CAM maps (N, 1, H, W) in [0, 1] of what the objective wants (minus its loss), for tensor photos.
+        """Grad-CAM maps (N, 1, H, W) in [0, 1] of what speaks for the objective, for tensor photos.
+
+        The score that is explained is :func:`~art_crop.objectives.evidence`: the greatest value of the raw map in the
+        region, as Grad-CAM's paper takes a class's score before the softmax.
 
         Args:
             x: Photos (N, 3, H, W).
             objective: The wish.
-            layer: Module whose activations are weighted; None: the last convolution of 8 or more channels.
+            layer: Module whose activations are weighted; None: the last convolution of 8 or more channels, after its
+                activation function where that follows it.
 
         Raises:
-            InvalidInputError: No such layer.
+            InvalidInputError: No such layer, or one that gives no activations (N, C, h, w) for the objective.
         """
         module = _cam_layer(self.model, layer)
         cams = []
-        with frozen(self.model):
+        with frozen(self.model), exact_float32(self.device):
             for chunk in self.chunks(len(x)):
                 wish = objective.take(range(len(x))[chunk])
 
                 def score(photos: Tensor, wish: Objective = wish) -> Tensor:
-                    return -wish(self.forward_output(photos)).loss
+                    return evidence(wish, self.forward_output(photos))
 
-                cams.append(grad_cam(score, module, x[chunk]))
+                cams.append(grad_cam(score, module, x[chunk].to(self.device)))
         return torch.cat(cams)
 
     def salient_points(self, x: Array) -> Array:
@@ -211,14 +216,16 @@ class PyTorchSaliencyRegressor(TorchRegressor):
 
 
 def _cam_layer(model: nn.Module, layer: str | None) -> nn.Module:
-    modules = dict(model.named_modules())
+    modules: dict[str, nn.Module] = dict(model.named_modules())
     if layer is not None:
         if layer not in modules:
             raise InvalidInputError(
                 f"layer: the name of a module is needed, not {layer!r}: {', '.join(filter(None, modules))}"
             )
         return modules[layer]
-    wide = [m for m in modules.values() if isinstance(m, nn.Conv2d) and m.out_channels >= 8]
+    listed = [module for module in modules.values() if not list(module.children())]
+    wide = [k for k, m in enumerate(listed) if isinstance(m, nn.Conv2d) and m.out_channels >= 8]
     if not wide:
         raise InvalidInputError("layer: this model has no convolution of 8 or more channels; name a layer for Grad-CAM")
-    return wide[-1]
+    after = [module for module in listed[wide[-1] + 1 :] if not isinstance(module, nn.BatchNorm2d)][:1]
+    return after[0] if after and isinstance(after[0], ACTIVATIONS) else listed[wide[-1]]
