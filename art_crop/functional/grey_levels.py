@@ -1,11 +1,11 @@
 """Perturbations in whole grey levels, chosen so that a cropper which rounds feels the most for the least change.
 
-A written photo has uint8 pixels, and the cropper's first step is a 2x2 box mean that rounds down. At budgets below half a grey
-level per pixel a rounded gradient step is mostly zeros, while one single level in the right pixel lifts the mean of its
-block across the next integer: a block whose sum is 3 modulo 4 rises for 1 pixel-level, one whose sum is 0 modulo 4 needs 4. So
-the moves on offer are "block entry up or down by one", each with its price in squared pixel levels and its worth, the
-gradient. Taking the best worth for the price until the budget is spent solves the linearised problem (a knapsack by
-density). Without halvings an entry is a pixel and a move costs 1.
+A written photo has uint8 pixels, and the cropper's first step is a 2x2 box mean that rounds down. At budgets below half
+a grey level per pixel a rounded gradient step is mostly zeros, while one single level in the right pixel lifts the mean
+of its block across the next integer: a block whose sum is 3 modulo 4 rises for 1 pixel-level, one whose sum is 0 modulo
+4 needs 4. So the moves on offer are "block entry up or down by one", each with its price in squared pixel levels and
+its worth, the gradient. Taking the best worth for the price until the budget is spent solves the linearised problem (a
+knapsack by density). Without halvings an entry is a pixel and a move costs 1.
 """
 
 from __future__ import annotations
@@ -46,17 +46,20 @@ class _Moved:
     price: Tensor
 
 
-def _move(pixels: Tensor, original: Tensor, sign: int, halvings: int) -> _Moved:
+def _move(pixels: Tensor, original: Tensor, movable: Tensor | None, sign: int, halvings: int) -> _Moved:
     """Move every entry after ``halvings`` halvings by one level up or down, at the least price for each.
 
-    Price is the growth of the squared distance to ``original``; pixels at 0 or 255 cannot go further.
+    A pixel goes by one level at most in a move; pixels at 0 or 255 cannot go further, and those not ``movable`` cannot
+    go at all. Price is the growth of the squared distance to ``original``; the pixels of impossible moves mean nothing.
     """
     if halvings == 0:
         moved = pixels + sign
         possible = (moved >= 0) & (moved <= 255)
+        if movable is not None:
+            possible &= movable
         price = (moved - original).int().square() - (pixels - original).int().square()
         return _Moved(pixels, torch.where(possible, moved, pixels), torch.where(possible, price.float(), IMPOSSIBLE))
-    child = _move(pixels, original, sign, halvings - 1)
+    child = _move(pixels, original, movable, sign, halvings - 1)
     height, width = child.values.shape[-2] // 2 * 2, child.values.shape[-1] // 2 * 2
     blocks = F.pixel_unshuffle(child.values[..., :height, :width], 2)
     prices = F.pixel_unshuffle(child.price[..., :height, :width], 2)
@@ -75,7 +78,7 @@ def _move(pixels: Tensor, original: Tensor, sign: int, halvings: int) -> _Moved:
 
 
 def _rank(prices: Tensor) -> Tensor:
-    """Place of each of 4 entries (..., 4, h, w) when sorted, equal ones in their order; many times faster than sorting."""
+    """Place of each of 4 entries (..., 4, h, w) when sorted, equal ones in their order; far faster than sorting."""
     p = prices.unbind(-3)
     rank = [sum(((p[j] <= p[i]) if j < i else (p[j] < p[i])).byte() for j in range(4) if j != i) for i in range(4)]
     return torch.stack([torch.as_tensor(r) for r in rank], -3)
@@ -93,25 +96,29 @@ class LevelMoves:
     Args:
         pixels: uint8 levels (3, H, W).
         halvings: 2x2 box halvings of the cropper's resize.
+        movable: Pixels that may change, bool (3, H, W); None: all.
         most: Levels that an entry may move at most.
     """
 
-    def __init__(self, pixels: Tensor, halvings: int, most: int = 2) -> None:
+    def __init__(self, pixels: Tensor, halvings: int, *, movable: Tensor | None = None, most: int = 2) -> None:
         self.original, self.halvings, self.most = pixels.to(torch.int16), halvings, most
         self._images: dict[int, list[Tensor]] = {}
         self._prices: dict[int, list[Tensor]] = {}
         for sign in (1, -1):
-            images, prices = [self.original], []
+            images, prices = [self.original], list[Tensor]()
             for _ in range(most):
-                moved = _move(images[-1], self.original, sign, halvings)
+                moved = _move(images[-1], self.original, movable, sign, halvings)
+                # A second level stands on the first; where that is impossible, so is this.
+                price = torch.maximum(moved.price, prices[-1]) if prices else moved.price
                 images.append(moved.pixels)
-                prices.append(moved.price)
+                prices.append(torch.where(price >= IMPOSSIBLE, IMPOSSIBLE, moved.price))
             self._images[sign], self._prices[sign] = images, prices
 
     def aim(self, direction: Tensor) -> None:
         """Order all moves by worth for the price, for a direction of change (3, H, W) (minus the gradient).
 
-        The order is kept as a histogram over the logarithm of worth per price: only the last, partly spent bin is sorted.
+        The order is kept as a histogram over the logarithm of worth per price: only the last, partly spent bin is
+        sorted.
         """
         worth = block_sum(direction, self.halvings)
         up = worth > 0
@@ -131,7 +138,7 @@ class LevelMoves:
 
     def spend(self, budget: float) -> Tensor:
         """The photo, uint8 (3, H, W), after the best moves whose prices add up to ``budget`` squared levels at most."""
-        last = int(torch.searchsorted(self._spent, torch.tensor(budget, dtype=torch.float64), right=True))
+        last = int(torch.searchsorted(self._spent, budget, right=True))
         taken = self._bins < last
         if last < BINS:
             left = budget - (float(self._spent[last - 1]) if last else 0.0)
@@ -139,6 +146,8 @@ class LevelMoves:
             index = index[self._density.flatten()[index].argsort(descending=True, stable=True)]
             count = int((self._price.flatten()[index].double().cumsum(0) <= left * (1 + 1e-9)).sum())
             taken.view(-1)[index[:count]] = True
+        for level in range(1, self.most):  # the logarithm of equal numbers may differ in its last digit
+            taken[level] &= taken[level - 1]
         levels = taken.to(torch.int8).sum(0, dtype=torch.int8)
         signed = torch.where(self._up, levels, -levels)
         for shape in _finer_shapes(self.original, self.halvings):
