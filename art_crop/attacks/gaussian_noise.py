@@ -51,8 +51,8 @@ def band_mask(
 class GaussianNoise(SaliencyPeakFGM):
     """White noise scaled to the budget, in a mask, aimed at nothing; with ``minimal`` the smallest that succeeds.
 
-    At budgets below half a grey level a pixel, ``quantize`` keeps the noise's largest entries as whole levels, as it does
-    for every attack: that is where the comparison is fair, and the statistics are no longer Gaussian.
+    At budgets below half a grey level a pixel, ``quantize=True`` keeps the noise's largest entries as whole levels, as
+    it does for every attack; the statistics are then no longer Gaussian.
 
     Args:
         estimator: The model that judges, and whose Grad-CAM map weights the noise where ``mask="grad-cam"``.
@@ -60,8 +60,8 @@ class GaussianNoise(SaliencyPeakFGM):
         eps: Budget for each photo.
         minimal: Bisect the budget along one noise pattern.
         mask: ``"grad-cam"`` or None. ``generate`` also takes an array, such as :func:`band_mask`.
-        **kwargs: ``layer``, ``by``, ``ratios``, ``loss``, ``quantize``, ``seed``, ``verbose``, ``summary_writer`` as
-            for :class:`~art_crop.attacks.saliency_peak.SaliencyPeakFGM`.
+        **kwargs: ``layer``, ``by``, ``ratios``, ``loss``, ``quantize``, ``judge``, ``seed``, ``verbose``,
+            ``summary_writer`` as for :class:`~art_crop.attacks.saliency_peak.SaliencyPeakFGM`.
 
     Raises:
         InvalidInputError: A parameter outside its range, or an unknown one.
@@ -69,7 +69,7 @@ class GaussianNoise(SaliencyPeakFGM):
 
     attack_params: ClassVar[list[str]] = [
         *EvasionAttack.attack_params,
-        *("norm", "eps", "minimal", "mask", "layer", "by", "ratios", "loss", "quantize", "seed", "verbose"),
+        *("norm", "eps", "minimal", "mask", "layer", "by", "ratios", "loss", "quantize", "judge", "seed", "verbose"),
     ]
 
     def __init__(
@@ -87,7 +87,7 @@ class GaussianNoise(SaliencyPeakFGM):
 
     def _look(self, photos: Tensor, wish: Objective) -> tuple[Tensor, Tensor]:
         noise = torch.stack([photo_noise(photo, self.seed, self._clip) for photo in photos])
-        return self.estimator.evaluate(photos, wish).success, noise
+        return self._verdict(photos, wish).success, noise
 
     def _judged(
         self,

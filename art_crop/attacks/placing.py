@@ -27,6 +27,7 @@ class Placing:
         x: Photo (3, H, W) in the range ``clip``.
         norm: Norm of the budgets.
         quantize: Whether the result must be a uint8 photo; ``x`` is then rounded first, and the range must be (0, 1).
+        single_levels: Choose single levels where the budget is too small for rounding.
         halvings: 2x2 halvings with which the model begins (0 for models that take the photo as it is).
         weight: Mask that directions were multiplied with, broadcast to (3, H, W); where it is 0 no pixel changes.
         clip: Lowest and highest value of a pixel.
@@ -38,11 +39,13 @@ class Placing:
         norm: Norm,
         *,
         quantize: bool,
+        single_levels: bool = True,
         halvings: int = 0,
         weight: Tensor | None = None,
         clip: tuple[float, float] = (0.0, 1.0),
     ) -> None:
-        self.norm, self.quantize, self.halvings, self.clip = norm, quantize, halvings, clip
+        self.norm, self.quantize, self.clip = norm, quantize, clip
+        self.single_levels, self.halvings = single_levels, halvings
         self.grid = (x * 255).round() / 255 if quantize else x
         self.movable = None if weight is None else (weight > 0).expand_as(x)
         self._moves: LevelMoves | None = None
@@ -50,7 +53,8 @@ class Placing:
 
     def sparse(self, eps: float) -> bool:
         """Whether the budget is so small that single levels have to be chosen: below half a level a pixel."""
-        return self.quantize and self.norm == "2" and eps * 255 < 0.5 * self.grid.numel() ** 0.5
+        few = eps * 255 < 0.5 * self.grid.numel() ** 0.5
+        return self.quantize and self.single_levels and self.norm == "2" and few
 
     def at(self, direction: Tensor, eps: float) -> Tensor:
         """The photo (3, H, W) moved along ``direction`` with norm ``eps`` (uint8 levels / 255 where quantised).

@@ -1,19 +1,20 @@
 """Move a saliency map's peak, or the crop that follows from it, with the gradient of the model.
 
-Papers 000 and 001 (Yoshida, Okuda et al., "Adversarial Examples for Image Cropping in Social Media", ICIP 2022, algorithm 1):
+Papers 000 and 001 (Yoshida, Okuda et al., "Adversarial Examples for Image Cropping in Social Media", ICIP 2022,
+algorithm 1):
 
     x' = x;   repeat N = 3 times:   eta = alpha * grad J / ||grad J||_2;   x' = x' + eta
 
-with the plain gradient (signs suffer where a model blurs), multiplied by the model's Grad-CAM map, and the whole perturbation
-scaled to the L2 norm that was asked for. N = 1 is FGM. Beyond the paper: any number of steps, momentum, the smallest
-perturbation that succeeds, results in whole grey levels, success judged on what is returned.
+with the plain gradient (signs suffer where a model blurs), multiplied by the model's Grad-CAM map, and the whole
+perturbation scaled to the L2 norm that was asked for. N = 1 is FGM. Beyond the paper: any number of steps, momentum,
+the smallest perturbation that succeeds, results in whole grey levels, success judged on what is returned.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -44,23 +45,24 @@ class AttackResult:
     success: bool
     success_before: bool
     l2: float
-    """L2 norm of the change over the whole photo, pixels in [0, 1]."""
+    """L2 norm of the change over the whole photo, in units of ``clip_values``."""
     linf: float
     loss: float
     gradients: int
-    """Forward and backward passes."""
+    """Forward and backward passes, Grad-CAM's included."""
     queries: int
     """Forward passes alone."""
 
 
-class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
+class SaliencyPeakFGM(EvasionAttack):
     """Gradient attack on saliency models: show a region of choice.
 
     Example:
         >>> import art_crop
         >>> from skimage import data
         >>> x = data.astronaut()[None].transpose(0, 3, 1, 2).astype("float32") / 255
-        >>> attack = art_crop.load_attack("SaliencyPeakFGM")(art_crop.load_model("gaze-lite"), minimal=True, ratios=(0.56,))
+        >>> estimator = art_crop.load_model("gaze-lite")
+        >>> attack = art_crop.load_attack("saliency-peak-fgm")(estimator, minimal=True, ratios=(0.56,))
         >>> x_adv = attack.generate(x, art_crop.Region(0.3, 0.75, 0.7, 1.0))
         >>> attack.results[0].success
         True
@@ -68,22 +70,24 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
     Args:
         estimator: The model attacked.
         norm: ``2`` or ``"inf"`` (``numpy.inf``).
-        eps: Budget for each photo: norm of the whole perturbation in units of ``clip_values``; one number or one a photo. With
-            ``minimal`` the largest budget that is tried.
+        eps: Budget for each photo: norm of the whole perturbation in units of ``clip_values``; one number, or one a
+            photo. With ``minimal`` the largest budget that is tried.
         max_iter: Gradient steps; 3 in the paper. With ``minimal`` the rounds in which the direction is corrected.
-        minimal: Find the smallest perturbation that succeeds: bisect the budget along a direction, take the gradient where that
-            ends, average, repeat.
-        mask: ``"grad-cam"`` (the paper's), or None. ``generate`` also takes an array.
-        layer: Module of the model for Grad-CAM; None: the last one with at least 8 channels.
+        minimal: Find the smallest perturbation that succeeds: bisect the budget along a direction, take the gradient
+            where that ends, average, repeat. ``momentum``, ``early_stop`` and ``random_init`` have no part in it.
+        mask: ``"grad-cam"`` (the paper's), or None. ``generate`` also takes an array. It weights the gradient; where it
+            is 0 nothing changes. With norm inf, whose steps are signs, only that counts.
+        layer: Module of the model for Grad-CAM; None: the last convolution of at least 8 channels, activated.
         momentum: Share of the earlier steps' direction that is kept in each step.
-        by: What must lie in the region: the peak ``"cell"`` (the cropper's salient point), ``"column"``, ``"map-column"``; see
-            :class:`~art_crop.objectives.PeakInRegion`.
+        by: What must lie in the region: the peak ``"cell"`` (the cropper's salient point), ``"column"``,
+            ``"map-column"``; see :class:`~art_crop.objectives.PeakInRegion`.
         ratios: Aspect ratios whose crops must all contain the region; None: the peak must lie in it.
         loss: ``"margin"`` or ``"cross_entropy"``.
-        quantize: Return photos in whole levels of uint8, divided by 255: what a file holds. ``"round"``: always by plain
-            rounding; True: at budgets too small for that, single levels are chosen where they are worth most.
-        judge: Another estimator that decides success, asked and never looked into: gradients of a surrogate, verdicts of
-            the model that is meant. None: the model attacked.
+        quantize: Return photos in whole levels of uint8, divided by 255: what a file holds. ``"round"``: always by
+            plain rounding; True: at budgets too small for that, single levels are chosen where they are worth most.
+            Photos that are not in whole levels are rounded first, everywhere; the budget counts from there.
+        judge: Another estimator that decides success, asked and never looked into: gradients of a surrogate, verdicts
+            of the model that is meant. None: the model attacked.
         early_stop: End a photo's steps as soon as it succeeds, with the budget of that step.
         random_init: Begin with noise of a hundredth of the budget, from ``seed``, different for each photo.
         seed: Start of the random streams; a photo's result is the same alone and in any batch.
@@ -136,19 +140,24 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
     def _check_params(self) -> None:
         if self.norm not in (2, "2", "inf", np.inf):
             raise InvalidInputError(f'norm: one of 2, inf, "inf" is needed, not {self.norm!r}')
-        for eps in np.atleast_1d(np.asarray(self.eps, dtype=object)):
+        budgets = list(np.atleast_1d(np.asarray(self.eps, dtype=object)))
+        if not budgets:
+            raise InvalidInputError("eps: one number, or one a photo, is needed, not an empty list")
+        for eps in budgets:
             check_number(eps, "eps", above=0)
         check_int(self.max_iter, "max_iter", at_least=1)
         check_number(self.momentum, "momentum", at_least=0, at_most=1)
         check_choice(self.mask, "mask", (None, "grad-cam"))
         check_choice(self.by, "by", PEAKS)
         check_choice(self.loss, "loss", LOSSES)
-        check_int(self.seed, "seed", at_least=0)
+        check_int(self.seed, "seed", at_least=0, at_most=2**32 - 1)
         check_choice(self.quantize, "quantize", (True, False, "round"))
         if self.judge is not None and not isinstance(self.judge, PyTorchSaliencyRegressor):
             raise InvalidInputError(
                 f"judge: a PyTorchSaliencyRegressor or None is needed, not {type(self.judge).__name__}"
             )
+        if self.judge is not None and tuple(self.judge.clip_values) != tuple(self.estimator.clip_values):
+            raise InvalidInputError(f"judge: clip_values {self.estimator.clip_values} are needed, as the estimator's")
         for name in ("minimal", "early_stop", "random_init", "verbose"):
             check_choice(getattr(self, name), name, (True, False))
         if self.ratios is not None:
@@ -165,7 +174,7 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
         try:
             super().set_params(**kwargs)
         except Exception:
-            vars(self).update(before)
+            self.__dict__.update(before)
             raise
 
     def generate(self, x: Array, y: Any = None, *, mask: Any = None, **kwargs: Any) -> Array:
@@ -173,7 +182,8 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
 
         Args:
             x: Photos, float32, in the estimator's layout and range.
-            y: The regions: one ``Region``, a list of them, an array (N, 4) of x0, y0, x1, y1 in fractions; or an objective.
+            y: The regions: one ``Region``, a list of them, an array (N, 4) of x0, y0, x1, y1 in fractions; or an
+                objective, which then takes the place of ``by``, ``ratios`` and ``loss``.
             mask: Where the perturbation may be, in [0, 1], broadcast to x; multiplied with Grad-CAM's where that is on.
             **kwargs: None; unknown keywords are refused.
 
@@ -197,9 +207,10 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
                 adversarial[part], results = search(tensor[part], wish, weight, budgets[part].tolist())
                 self.results += results
                 bar.update(part.stop - part.start)
-        return self.estimator.to_array(adversarial)
+        result: Array = self.estimator.to_array(adversarial)
+        return result
 
-    # -- the attack --------------------------------------------------------------------------------------------------------
+    # -- the attack ----------------------------------------------------------------------------------------------------
 
     def _steps(
         self, x: Tensor, wish: Objective, weight: Tensor | None, eps: list[float]
@@ -208,26 +219,26 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
 
         N unit steps in unrelated directions add up to sqrt(N); the paper's own step is eps / 1.77 for N = 3.
         """
-        placings = [self._placing(photo) for photo in x]
+        placings = [self._placing(photo, None if weight is None else weight[i]) for i, photo in enumerate(x)]
         adversarial = torch.stack([self._start(placing, e) for placing, e in zip(placings, eps, strict=True)])
-        before, taken = [False] * len(x), [0] * len(x)
+        # The first look is at the photo itself, unless that begins with noise.
+        before = self._verdict(x, wish).success.tolist() if self.random_init else [False] * len(x)
+        taken, active = [0] * len(x), list(range(len(x)))
         step, total = torch.zeros_like(x), torch.zeros_like(x)
-        active = list(range(len(x)))
         for k in range(self.max_iter):
-            seen = self._look(adversarial[active], wish.take(active))
-            gradient = seen.gradient if weight is None else seen.gradient * weight[active]
+            success, gradient = self._look(adversarial[active], wish.take(active))
+            gradient = gradient if weight is None else gradient * weight[active]
             step[active] = self.momentum * step[active] - unit(gradient, self._norm)
-            total += step
-            for i, success in zip(tuple(active), seen.success.tolist(), strict=True):
-                before[i], taken[i] = success if k == 0 else before[i], k + 1
-                if success and self.early_stop:
+            total[active] += step[active]
+            for i, reached in zip(tuple(active), success.tolist(), strict=True):
+                before[i], taken[i] = before[i] or (k == 0 and reached and not self.random_init), k + 1
+                if reached and self.early_stop:
                     active.remove(i)
-                    step[i] = 0
                 else:
                     adversarial[i] = placings[i].at(total[i], eps[i] * math.sqrt((k + 1) / self.max_iter))
             if not active:
                 break
-        return self._judged(x, adversarial, wish, before, taken, [0] * len(x))
+        return self._judged(x, adversarial, wish, before, taken, [int(self.random_init)] * len(x))
 
     def _smallest_of_each(
         self, x: Tensor, wish: Objective, weight: Tensor | None, eps: list[float]
@@ -245,18 +256,18 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
     ) -> tuple[Tensor, list[AttackResult]]:
         """The smallest perturbation of one photo that succeeds, at most ``eps``.
 
-        At the smallest perturbation the change is parallel to the gradient there, not to that at x. So: bisect the budget along
-        the direction, take the gradient at the end, average it into the direction, and start again from the best so far.
+        At the smallest perturbation the change is parallel to the gradient there, not to that at x. So: bisect the
+        budget along the direction, take the gradient at the end, average it into the direction, and bisect again.
         """
-        placing = self._placing(x[0])
-        seen = self._look(placing.grid[None], wish)
-        if bool(seen.success):
+        placing = self._placing(x[0], None if weight is None else weight[0])
+        success, gradient = self._look(placing.grid[None], wish)
+        if bool(success):
             return self._judged(x, placing.grid[None], wish, [True], [1], [0])
         reach: float | None = None
         best, queries, direction = placing.grid[None], 0, torch.zeros_like(x)
         for k in range(self.max_iter):
-            gradient = -seen.gradient if weight is None else -seen.gradient * weight
-            direction = (direction * k + gradient) / (k + 1)
+            downhill = -gradient if weight is None else -gradient * weight
+            direction = (direction * k + downhill) / (k + 1)
             along = direction[0]
             found, found_at, asked = self._bisect(placing, along, wish, eps, reach)
             queries += asked
@@ -265,7 +276,7 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
             elif reach is None or found_at < reach:
                 best, reach = found, found_at
             if k + 1 < self.max_iter:
-                seen = self._look(found, wish)
+                _, gradient = self._look(found, wish)
         return self._judged(x, best, wish, [False], [self.max_iter], [queries])
 
     def _bisect(
@@ -291,15 +302,15 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
                 found, high = candidate, guess
             else:
                 low = guess
-            guess = (low + high) / 2 if low > 0 else 0.9 * high
+            guess = (low + high) / 2 if low > 0 else (0.5 if reach is None else 0.9) * high
         return found, high, asked
 
-    # -- the pieces --------------------------------------------------------------------------------------------------------
+    # -- the pieces ----------------------------------------------------------------------------------------------------
 
-    def _look(self, photos: Tensor, wish: Objective) -> Evaluation:
-        """Success and gradient at photos (n, 3, H, W)."""
-        seen: Evaluation = self.estimator.value_and_gradient(photos, wish)
-        return seen if self.judge is None else seen._replace(success=self.judge.evaluate(photos, wish).success)
+    def _look(self, photos: Tensor, wish: Objective) -> tuple[Tensor, Tensor]:
+        """Success (n,) and gradient at photos (n, 3, H, W)."""
+        seen = self.estimator.value_and_gradient(photos, wish)
+        return seen.success if self.judge is None else self.judge.evaluate(photos, wish).success, seen.gradient
 
     def _verdict(self, photos: Tensor, wish: Objective) -> Evaluation:
         """Loss and success of the model that decides."""
@@ -310,16 +321,27 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
     def _norm(self) -> Norm:
         return "2" if self.norm in (2, "2") else "inf"
 
-    def _placing(self, photo: Tensor) -> Placing:
-        halvings = self.estimator.rule.halvings((photo.shape[-1], photo.shape[-2]))
+    @property
+    def _clip(self) -> tuple[float, float]:
+        low, high = self.estimator.clip_values
+        return float(low), float(high)
+
+    def _placing(self, photo: Tensor, weight: Tensor | None) -> Placing:
         return Placing(
-            photo, self._norm, quantize=bool(self.quantize), single_levels=self.quantize is True, halvings=halvings
+            photo,
+            self._norm,
+            quantize=bool(self.quantize),
+            single_levels=self.quantize is True,
+            halvings=self.estimator.rule.halvings((photo.shape[-1], photo.shape[-2])),
+            weight=weight,
+            clip=self._clip,
         )
 
     def _start(self, placing: Placing, eps: float) -> Tensor:
         if not self.random_init:
             return placing.grid
-        return placing.at(photo_noise(placing.grid, self.seed), 0.01 * eps)
+        noise = photo_noise(placing.grid, self.seed, self._clip)
+        return placing.at(noise if placing.movable is None else noise * placing.movable, 0.01 * eps)
 
     def _judged(
         self,
@@ -331,6 +353,7 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
         queries: list[int],
     ) -> tuple[Tensor, list[AttackResult]]:
         """The photos with their records; success as float32 sees exactly these photos."""
+        gradients = [count + (self.mask is not None) for count in gradients]
         final = self._verdict(adversarial, wish)
         delta = adversarial - x
         columns = (final.success, norm_of(delta), norm_of(delta, "inf"), final.loss)
@@ -338,26 +361,31 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
         return adversarial, [AttackResult(s, b, l2, linf, loss, g, q + 1) for s, l2, linf, loss, b, g, q in rows]
 
     def _weight(self, x: Tensor, wish: Objective, mask: Tensor | None) -> Tensor | None:
-        """The user's mask times the Grad-CAM map of the target's score, the objective's loss turned round."""
+        """The user's mask times the Grad-CAM map of the target's score."""
         if self.mask is None:
             return mask
-        cam = self.estimator.grad_cam(x, wish, self.layer)
+        cam: Tensor = self.estimator.grad_cam(x, wish, self.layer)
         return cam if mask is None else cam * mask
 
     def _objective(self, y: Any, count: int) -> Objective:
         if hasattr(y, "take") and callable(y) and not isinstance(y, np.ndarray):
+            if isinstance(y, Sized) and len(y) != count:
+                raise InvalidInputError(f"y: an objective for {count} photos is needed, this one speaks of {len(y)}")
             return y  # type: ignore[no-any-return]
-        if y is None:
-            raise InvalidInputError("y: the region to show is needed: a Region, a list of them, or an array (N, 4)")
         if isinstance(y, Region):
             regions = [y] * count
         elif isinstance(y, (list, tuple)) and all(isinstance(region, Region) for region in y):
             regions = list(y)
         else:
-            array = np.asarray(y, dtype=np.float64)
+            try:
+                array = np.asarray(y, dtype=np.float64)
+            except (TypeError, ValueError):
+                array = np.empty(0)
             if array.ndim != 2 or array.shape[1] != 4:
+                given = f"shape {array.shape}" if array.size else repr(y)
                 raise InvalidInputError(
-                    f"y: regions of shape ({count}, 4) as x0, y0, x1, y1 are needed, not {array.shape}"
+                    f"y: the regions to show are needed: a Region, a list of them, or numbers ({count}, 4) "
+                    f"as x0, y0, x1, y1, not {given}"
                 )
             regions = [Region(*map(float, row)) for row in array]
         if len(regions) != count:
@@ -378,8 +406,8 @@ class SaliencyPeakFGM(EvasionAttack):  # type: ignore[misc]
         return torch.from_numpy(np.ascontiguousarray(full)).to(self.estimator.device)
 
 
-def photo_noise(x: Tensor, seed: int) -> Tensor:
+def photo_noise(x: Tensor, seed: int, clip: tuple[float, float] = (0.0, 1.0)) -> Tensor:
     """Gaussian noise shaped like a photo, from a stream that belongs to the seed and the photo's own pixels."""
-    levels = (x * 255).round().to(torch.uint8).cpu().numpy().tobytes()
+    levels = ((x - clip[0]) * (255 / (clip[1] - clip[0]))).round().to(torch.uint8).cpu().numpy().tobytes()
     generator = torch.Generator().manual_seed((seed << 32) ^ zlib.crc32(levels))
     return torch.randn(x.shape, generator=generator).to(x.device)

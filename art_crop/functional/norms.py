@@ -22,33 +22,48 @@ def unit(direction: Tensor, norm: Norm = "2") -> Tensor:
     """Steepest step of norm 1: the direction over its L2 norm, or its sign. A direction of zeros stays zeros."""
     if norm == "inf":
         return direction.sign()
-    return direction / norm_of(direction).clamp_min(1e-30).view(-1, *[1] * (direction.ndim - 1))
+    shape = (-1, *[1] * (direction.ndim - 1))
+    # By the largest entry first: the squares of a very small gradient are 0 in float32.
+    largest = norm_of(direction, "inf").clamp_min(torch.finfo(direction.dtype).tiny)
+    direction = direction / largest.view(shape)
+    return direction / norm_of(direction).clamp_min(0.5).view(shape)  # at least 1, or all zeros
 
 
-def add_scaled(x: Tensor, direction: Tensor, eps: Tensor, norm: Norm = "2", *, rounds: int = 12) -> Tensor:
-    """X + a * direction, clipped to [0, 1], with ``a`` such that the change has norm ``eps`` after the clipping.
+def add_scaled(
+    x: Tensor,
+    direction: Tensor,
+    eps: Tensor,
+    norm: Norm = "2",
+    *,
+    clip: tuple[float, float] = (0.0, 1.0),
+    rounds: int = 12,
+) -> Tensor:
+    """X + a * direction, clipped to the range of pixels, with ``a`` such that the change has norm ``eps`` after it.
 
-    Clipping takes from the norm, so the scale is raised until the budget is met (papers 000 and 001 state no clipping). Where
-    clipping leaves no room the change stays smaller.
+    Clipping takes from the norm, so the scale is raised until the budget is met (papers 000 and 001 state no clipping).
+    Where clipping leaves no room the change stays smaller. Each sample is scaled by itself.
 
     Args:
-        x: Photos in [0, 1], (N, ...).
+        x: Photos in the range ``clip``, (N, ...).
         direction: Same shape.
         eps: Budgets (N,).
         norm: ``"2"`` or ``"inf"``.
+        clip: Lowest and highest value of a pixel.
         rounds: Corrections at most.
     """
     shape = (-1, *[1] * (x.ndim - 1))
+    step = unit(direction, norm)
     if norm == "inf":
-        return (x + eps.view(shape) * direction.sign()).clamp(0, 1)
-    scale = eps / norm_of(direction).clamp_min(1e-30)
-    moved = (x + scale.view(shape) * direction).clamp_(0, 1)
+        return (x + eps.view(shape) * step).clamp(*clip)
+    scale = eps
+    moved = (x + scale.view(shape) * step).clamp_(*clip)
     for _ in range(rounds):
         reached = norm_of(moved - x)
-        if bool((reached >= eps * (1 - 1e-4)).all()):
+        short = reached < eps * (1 - 1e-4)
+        if not bool(short.any()):
             break
-        scale = scale * (eps / reached.clamp_min(1e-30)).clamp(1, 4)
-        moved = (x + scale.view(shape) * direction).clamp_(0, 1)
+        scale = torch.where(short, scale * (eps / reached.clamp_min(1e-30)).clamp(1, 4), scale)
+        moved = (x + scale.view(shape) * step).clamp_(*clip)
     # The correction may overshoot in the last digit; a budget is a budget.
     excess = (norm_of(moved - x) / eps.clamp_min(1e-30)).clamp_min(1)
     return torch.where(excess.view(shape) > 1, x + (moved - x) / excess.view(shape), moved)
