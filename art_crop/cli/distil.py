@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -58,8 +59,10 @@ def distil(
         from art_crop.training.distil import Distillation
         from art_crop.training.distil import distil as run
 
-        settings = Distillation(steps=steps, batch_size=batch_size, seed=seed)
+        settings = Distillation(steps=steps, batch_size=batch_size, seed=seed, teacher=teacher)
         settings.checkpoint = checkpoint or out_path.with_name(out_path.name + ".checkpoint")
+        for path in (out_path, settings.checkpoint):
+            _check_writable(path)
         labels, resolved = _teacher(teacher, weights, gives, device)
         photos = _photos(images, fixations)
         started = time.monotonic()
@@ -71,7 +74,20 @@ def distil(
             {"teacher": teacher, "photos": len(photos), "steps": steps, "batch_size": batch_size, "seed": seed},
         )
         settings.checkpoint.unlink(missing_ok=True)
-        out.print(f"wrote {out_path} ({out_path.stat().st_size} bytes) after {minutes:.1f} min: {shlex.join(sys.argv)}")
+        size = out_path.stat().st_size
+        out.print(f"wrote {out_path} ({size} bytes) after {minutes:.1f} min: {shlex.join(sys.argv)}", markup=False)
+
+
+def _check_writable(path: Path) -> None:
+    """Better now than after an hour of training."""
+    from art_crop.errors import OutputError
+
+    if path.is_dir():
+        raise OutputError(f"{path} cannot be written: it is a folder")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{path} cannot be written: the folder does not exist")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise OutputError(f"{path} cannot be written: no permission to write there")
 
 
 def _teacher(name: str, weights: Path | None, gives: str, device: str) -> tuple[Any, str]:

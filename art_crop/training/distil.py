@@ -1,26 +1,32 @@
 """Teach a small saliency network to follow any cropper, and a second head of it to follow people.
 
-The teacher is any function from photos to saliency maps: an estimator of this package, or a user's own service. Its answers
-are the labels, so no annotated data is needed; fixations, where there are some, teach the head ``human``.
+The teacher is any function from photos to saliency maps: an estimator of this package, or a user's own service. Its
+answers are the labels, so no annotated data is needed; fixations, where there are some, teach the head ``human``.
 Loss per sample: KL(target || student) of the densities plus (1 - CC) / 2, the correlation that the result is judged by;
-for the teacher also the mean squared difference of the raw maps, because croppers add up raw maps where the density is low.
+for the teacher also the mean squared difference of the raw maps, because croppers add up raw maps where the density is
+low.
 """
 
 from __future__ import annotations
 
 import copy
+import io
 import math
+import pickle
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from art_crop.checks import check_int, check_number
 from art_crop.errors import InvalidInputError
 from art_crop.models.fastgaze import MEANS
 from art_crop.models.gaze_lite import GazeLiteNet, fold_batch_norm
+from art_crop.photo import write_atomic
 from art_crop.training.images import Batch, Sampler, TrainingPhoto
 
 __all__ = ["Distillation", "distil"]
@@ -31,7 +37,11 @@ Teacher = Callable[[Tensor], Tensor]
 
 @dataclass
 class Distillation:
-    """Settings of a run; the defaults made the embedded weights."""
+    """Settings of a run; the defaults made the embedded weights.
+
+    ``teacher`` is a name for what teaches: a checkpoint goes on only with the same one. ``workers`` are processes that
+    make batches; their number changes nothing but the time.
+    """
 
     steps: int = 5000
     batch_size: int = 12
@@ -40,10 +50,28 @@ class Distillation:
     human_weight: float = 0.6
     ema: float = 0.998
     seed: int = 0
+    teacher: str = ""
     workers: int = 1
     checkpoint: Path | None = None
     checkpoint_every: int = 200
     history: list[dict[str, float]] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Raises InvalidInputError for a setting outside its range."""
+        check_int(self.steps, "steps", at_least=1)
+        check_int(self.batch_size, "batch_size", at_least=2)  # batch normalisation
+        check_int(self.seed, "seed", at_least=0)
+        check_int(self.workers, "workers", at_least=0)
+        check_int(self.checkpoint_every, "checkpoint_every", at_least=1)
+        check_number(self.learning_rate, "learning_rate", above=0)
+        check_number(self.weight_decay, "weight_decay", at_least=0)
+        check_number(self.human_weight, "human_weight", at_least=0)
+        check_number(self.ema, "ema", at_least=0, at_most=1)
+
+    def identity(self, photos: int) -> dict[str, Any]:
+        """What two runs must have in common for the one to go on where the other stopped."""
+        names = ("steps", "batch_size", "learning_rate", "weight_decay", "human_weight", "ema", "seed", "teacher")
+        return {**{name: getattr(self, name) for name in names}, "photos": photos}
 
 
 def _divergence(target: Tensor, log_student: Tensor) -> Tensor:
@@ -54,13 +82,16 @@ def _divergence(target: Tensor, log_student: Tensor) -> Tensor:
     student = log_density.exp()
     a, b = student - student.mean(1, keepdim=True), target - target.mean(1, keepdim=True)
     correlation = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp_min(1e-12)
-    return kl + (1 - correlation) / 2
+    loss: Tensor = kl + (1 - correlation) / 2
+    return loss
 
 
 def network_input(levels: Tensor) -> Tensor:
     """uint8 levels (N, 3, h, w) -> what the network takes: float32, the cropper's means subtracted, channels last."""
     means = torch.tensor(MEANS, device=levels.device).view(1, 3, 1, 1)
-    return (levels.float() - means).contiguous(memory_format=torch.channels_last)
+    centred: Tensor = levels.float() - means
+    planes: Tensor = centred.contiguous(memory_format=torch.channels_last)
+    return planes
 
 
 def distil(
@@ -74,6 +105,9 @@ def distil(
 ) -> GazeLiteNet:
     """Train and return the folded network (batch normalisation gone, exponential average of the weights).
 
+    The same settings and photos give the same weights on the same machine, interrupted or not. Global random state is
+    not touched.
+
     Args:
         teacher: uint8 levels (N, 3, h, w) -> log density (N, h', w'); another grid is resampled bilinearly.
         photos: What to learn from.
@@ -83,14 +117,17 @@ def distil(
         report: Called every 50 steps with step, loss of each head and learning rate.
 
     Raises:
-        InvalidInputError: No photos, or settings outside their range.
+        InvalidInputError: No photos, settings outside their range, a teacher whose answers are no finite maps, or a
+            checkpoint that is damaged or belongs to another run.
+        OutputError: The checkpoint cannot be written.
     """
     if not photos:
         raise InvalidInputError("photos: at least one photo is needed to learn from")
-    if settings.steps < 1 or settings.batch_size < 2:
-        raise InvalidInputError("settings: steps must be at least 1 and batch_size at least 2")
-    torch.manual_seed(settings.seed)
-    net = GazeLiteNet(norm=True).to(device=device, memory_format=torch.channels_last)
+    settings.check()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(settings.seed)
+        net = GazeLiteNet(norm=True)
+    net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     average = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     warm = max(1, min(200, settings.steps // 10))
@@ -100,11 +137,16 @@ def distil(
             min(1.0, (step + 1) / warm) * 0.5 * (1.01 + 0.99 * math.cos(math.pi * min(1, step / settings.steps)))
         ),
     )
-    start = _resume(settings, net, average, optimiser, schedule)
+    parts = (net, average, optimiser, schedule)
+    start = _resume(settings, len(photos), parts)
     sampler = Sampler(photos, batch_size=settings.batch_size, batches=settings.steps, seed=settings.seed)
     remaining = torch.utils.data.Subset(sampler, range(start, settings.steps))
     batches: Iterable[Batch] = torch.utils.data.DataLoader(
-        remaining, batch_size=None, num_workers=settings.workers, prefetch_factor=4 if settings.workers else None
+        remaining,
+        batch_size=None,
+        num_workers=settings.workers,
+        prefetch_factor=4 if settings.workers else None,
+        generator=torch.Generator(),  # or it draws a number from the global one
     )
     if progress is not None:
         batches = progress(batches, settings.steps, start)
@@ -112,7 +154,7 @@ def distil(
     for step, batch in enumerate(batches, start):
         losses = _step(net, teacher, batch, settings, device)
         optimiser.zero_grad(set_to_none=True)
-        (losses[0] + settings.human_weight * losses[1]).backward()
+        (losses[0] + settings.human_weight * losses[1]).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
         optimiser.step()
         schedule.step()
@@ -124,17 +166,14 @@ def distil(
                 "step": step + 1,
                 "cropper": float(mean[0]),
                 "human": float(mean[1]),
-                "rate": schedule.get_last_lr()[0],
+                "rate": float(schedule.get_last_lr()[0]),
             }
             settings.history.append(figures)
             if report is not None:
                 report(figures)
             sums, since = torch.zeros(2), 0
         if settings.checkpoint is not None and (step + 1) % settings.checkpoint_every == 0:
-            state = [part.state_dict() for part in (net, average, optimiser, schedule)]
-            torch.save(
-                {"step": step + 1, "seed": settings.seed, "steps": settings.steps, "state": state}, settings.checkpoint
-            )
+            _keep(settings, len(photos), step + 1, parts)
     return fold_batch_norm(average.cpu().eval())
 
 
@@ -144,7 +183,7 @@ def _step(
     """Mean loss of each head on one batch; the head of people learns only where there are fixations."""
     levels = batch.levels.to(device)
     with torch.no_grad():
-        target = teacher(levels).float()
+        target = _checked(teacher(levels), len(levels))
     with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
         out = net.train()(network_input(levels))
     cropper, human = out["cropper"].float(), out["human"].float()
@@ -166,15 +205,41 @@ def _average(average: torch.nn.Module, net: torch.nn.Module, decay: float) -> No
             slow.copy_(fast)
 
 
-def _resume(settings: Distillation, *parts: object) -> int:
+def _checked(answer: object, count: int) -> Tensor:
+    shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+    if not isinstance(answer, Tensor) or answer.ndim != 3 or len(answer) != count or not answer.numel():
+        raise InvalidInputError(f"teacher: maps of shape ({count}, h, w) are needed, not {shape}")
+    if not torch.isfinite(answer).all():
+        raise InvalidInputError("teacher: finite maps are needed (NaN or infinity found)")
+    return answer.float()
+
+
+def _keep(settings: Distillation, photos: int, done: int, parts: Sequence[Any]) -> None:
+    """Write the checkpoint; an interruption leaves the old one whole."""
+    assert settings.checkpoint is not None
+    buffer = io.BytesIO()
+    state = [part.state_dict() for part in parts]
+    torch.save({"step": done, "run": settings.identity(photos), "state": state}, buffer)
+    write_atomic(settings.checkpoint, buffer.getvalue())
+
+
+def _resume(settings: Distillation, photos: int, parts: Sequence[Any]) -> int:
     """Load the checkpoint of the same run into net, average, optimiser and schedule; the number of steps done."""
     if settings.checkpoint is None or not settings.checkpoint.exists():
         return 0
-    saved = torch.load(settings.checkpoint, weights_only=True)
-    if (saved["seed"], saved["steps"]) != (settings.seed, settings.steps):
+    try:
+        saved = torch.load(settings.checkpoint, weights_only=True)
+        run, states, done = dict(saved["run"]), saved["state"], int(saved["step"])
+    except (OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, pickle.UnpicklingError) as error:
         raise InvalidInputError(
-            f"checkpoint: {settings.checkpoint} belongs to a run of other settings; remove it or name another"
+            f"checkpoint: {settings.checkpoint} is not a readable checkpoint; remove it or name another"
+        ) from error
+    mine = settings.identity(photos)
+    if run != mine:
+        other = ", ".join(name for name in mine if run.get(name) != mine[name])
+        raise InvalidInputError(
+            f"checkpoint: {settings.checkpoint} belongs to a run with another {other}; remove it or name another"
         )
-    for part, state in zip(parts, saved["state"], strict=True):
-        part.load_state_dict(state)  # type: ignore[attr-defined]
-    return int(saved["step"])
+    for part, state in zip(parts, states, strict=True):
+        part.load_state_dict(state)
+    return done

@@ -45,7 +45,8 @@ def cell_density(fixations: Array, shape: tuple[int, int], sigma: float, stride:
     x = np.exp(-((columns[None] - fixations[:, :1]) ** 2) / (2 * sigma**2))
     y = np.exp(-((rows[None] - fixations[:, 1:]) ** 2) / (2 * sigma**2))
     density = y.T @ x
-    return (density / max(density.sum(), 1e-12)).astype(np.float32)
+    normalised: Array = (density / max(density.sum(), 1e-12)).astype(np.float32)
+    return normalised
 
 
 class Sampler(torch.utils.data.Dataset[Batch]):
@@ -78,7 +79,7 @@ class Sampler(torch.utils.data.Dataset[Batch]):
         looked = np.zeros(self.batch_size, bool)
         for k in range(self.batch_size):
             if k < self.fixation_share * self.batch_size:
-                photo = self.seen[rng.integers(len(self.seen))]
+                photo = self.seen[int(rng.integers(len(self.seen)))]
                 levels[k], fixations = _view(photo, shape, rng, smallest=0.65)
                 if fixations is not None and len(fixations) >= 20:
                     density[k] = cell_density(fixations, shape, sigma=10.0)
@@ -90,7 +91,7 @@ class Sampler(torch.utils.data.Dataset[Batch]):
 
     def _mixture(self, shape: tuple[int, int], rng: np.random.Generator) -> Array:
         def crop(size: tuple[int, int], smallest: float = 0.3) -> Array:
-            return _view(self.photos[rng.integers(len(self.photos))], size, rng, smallest=smallest)[0]
+            return _view(self.photos[int(rng.integers(len(self.photos)))], size, rng, smallest=smallest)[0]
 
         kind = rng.random()
         if kind < 0.15:
@@ -107,7 +108,7 @@ class Sampler(torch.utils.data.Dataset[Batch]):
 def _view(
     photo: TrainingPhoto, shape: tuple[int, int], rng: np.random.Generator, smallest: float
 ) -> tuple[Array, Array | None]:
-    """A flipped or unflipped crop (sides at least ``smallest`` of the photo's) resized to ``shape``, with its fixations."""
+    """A crop, sides at least ``smallest`` of the photo's, mirrored or not, resized to ``shape``, with its fixations."""
     width, height = photo.image.size
     side = 1.0 if rng.random() < 0.35 else rng.uniform(smallest, 1)
     stretch = np.sqrt(np.clip(shape[1] / shape[0] * height / width, 0.6, 1.6)) * rng.uniform(0.92, 1.08)

@@ -62,13 +62,24 @@ def training_photos(
 
 
 def estimator_teacher(estimator: PyTorchSaliencyRegressor, *, at_once: int = 4) -> Teacher:
-    """Labels from a white-box estimator, in bfloat16: its rounding is far below what a student can learn."""
+    """Labels from a white-box estimator, in bfloat16: its rounding is far below what a student can learn.
+
+    Raises:
+        InvalidInputError: Not a PyTorchSaliencyRegressor (others teach through :func:`callable_teacher`).
+    """
+    from art_crop.estimators.saliency import PyTorchSaliencyRegressor
     from art_crop.estimators.torch_regressor import frozen
+
+    if not isinstance(estimator, PyTorchSaliencyRegressor):
+        raise InvalidInputError(f"teacher: a saliency model is needed, not {type(estimator).__name__}")
+    low, high = (float(value) for value in estimator.clip_values)
 
     def teach(levels: Tensor) -> Tensor:
         device = estimator.device
+        outputs = []
         with frozen(estimator.model), torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16):
-            outputs = [estimator.forward_output(part.to(device).float() / 255) for part in levels.split(at_once)]
+            for part in torch.split(levels, at_once):
+                outputs.append(estimator.forward_output(low + part.to(device).float() * ((high - low) / 255)))
         maps = torch.cat([output.saliency for output in outputs])
         return maps if outputs[0].log_density else _logarithm(maps)
 
@@ -83,9 +94,15 @@ def callable_teacher(function: Callable[[Any], Any], gives: Literal["log-density
     """
 
     def teach(levels: Tensor) -> Tensor:
-        answer = np.asarray(function(levels.cpu().numpy().astype(np.float32) / 255), np.float32)
-        if answer.ndim != 3 or len(answer) != len(levels) or not np.isfinite(answer).all():
-            raise InvalidInputError(f"teacher: finite maps ({len(levels)}, h, w) are needed, not {answer.shape}")
+        given = function(levels.cpu().numpy().astype(np.float32) / 255)
+        try:
+            answer = np.array(given, np.float32)  # a copy, for the function may go on using its own
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError(f"teacher: an array of maps is needed ({error})") from error
+        if answer.ndim != 3 or len(answer) != len(levels) or not answer.size:
+            raise InvalidInputError(f"teacher: maps of shape ({len(levels)}, h, w) are needed, not {answer.shape}")
+        if not np.isfinite(answer).all():
+            raise InvalidInputError("teacher: finite maps are needed (NaN or infinity found)")
         if gives == "density" and answer.min() < 0:
             raise InvalidInputError("teacher: densities are >= 0; say that it gives log-density")
         maps = torch.from_numpy(answer).to(levels.device)
@@ -111,7 +128,7 @@ def import_callable(target: str) -> Callable[[Any], Any]:
         raise InvalidInputError(f"teacher: a model's name or module:function is needed, not {target!r}")
     try:
         function = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError) as error:
         raise InvalidInputError(f"teacher: {target} cannot be imported ({error})") from error
     if not callable(function):
         raise InvalidInputError(f"teacher: {target} is not callable")
