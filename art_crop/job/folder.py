@@ -1,0 +1,119 @@
+"""Many photos: what is done already is left alone, a bad file stops nothing, every photo has its own outcome."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from art_crop.datasets.folder import Folder
+from art_crop.errors import ArtCropError, InvalidInputError
+from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+from art_crop.job.outputs import Outputs, finished, names_a_file
+from art_crop.job.record import Settings
+from art_crop.job.run import MAX_PIXELS, model_name, run_job
+
+__all__ = ["Done", "Job", "collect", "show_in_each"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A photo and where its results go."""
+
+    source: Path
+    outputs: Outputs
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one photo of many: a record, or why there is none."""
+
+    job: Job
+    record: dict[str, Any] | None
+    """As :meth:`~art_crop.job.record.Record.to_json` gives it."""
+    error: str | None = None
+    resumed: bool = False
+    """An earlier run had done it."""
+
+
+def collect(paths: Sequence[str | Path], out: str | Path, *, jpeg: bool = False) -> list[Job]:
+    """The photos that were named, those of named folders included, and where the results of each go.
+
+    Photos of one name (``a.jpg`` and ``a.png``) get their suffix into their results' names (``a_jpg``, ``a_png``).
+
+    Raises:
+        InvalidInputError: No photos; several photos for one file name; two photos of one name; a folder without photos
+            or that is the folder of results; a photo that its own result would overwrite.
+    """
+    target = Path(out).expanduser()
+    sources = [source for path in paths for source in _photos(Path(path).expanduser(), target)]
+    if not sources:
+        raise InvalidInputError("photos: name at least one photo or folder")
+    if names_a_file(target) and len(sources) > 1:
+        raise InvalidInputError(f"out: {out} names one photo, and there are {len(sources)}; name a folder")
+    # Some file systems hold A.png and a.png for the same.
+    stems = Counter(source.stem.casefold() for source in sources)
+    jobs, taken = [], dict[str, Path]()
+    for source in sources:
+        unique = stems[source.stem.casefold()] == 1
+        stem = source.stem if unique else f"{source.stem}_{source.suffix.lstrip('.')}"
+        job = Job(source, Outputs.of(source, target, jpeg=jpeg, stem=stem))
+        other = taken.setdefault(job.outputs.photo.name.casefold(), source)
+        if other is not source:
+            raise InvalidInputError(f"photos: {other} and {source} would both be written to {job.outputs.photo}")
+        jobs.append(job)
+    return jobs
+
+
+def _photos(path: Path, out: Path) -> list[Path]:
+    try:
+        if not path.is_dir():
+            return [path]
+        if out.is_dir() and out.samefile(path):
+            raise InvalidInputError(f"out: {out} is the folder of the photos; name another one")
+        return [item.path for item in Folder(path)]
+    except (OSError, ValueError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidInputError(f"photos: {str(path)!r} cannot be read: {reason}") from error
+
+
+def show_in_each(
+    jobs: Sequence[Job],
+    settings: Settings,
+    model: PyTorchSaliencyRegressor,
+    *,
+    figure: bool = True,
+    overwrite: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[Done]:
+    """Do every photo as :func:`~art_crop.job.run.show_region` does one, and yield each outcome as it comes.
+
+    A photo whose record says that the same was done already, with its files untouched, is passed over.
+    """
+    for job in jobs:
+        yield _one(job, settings, model, figure=figure, overwrite=overwrite, max_pixels=max_pixels)
+
+
+def _one(
+    job: Job, settings: Settings, model: PyTorchSaliencyRegressor, *, figure: bool, overwrite: bool, max_pixels: int
+) -> Done:
+    try:
+        if not overwrite:
+            record = finished(
+                job.source,
+                job.outputs,
+                settings,
+                model=model_name(model),
+                weights_sha256=model.weights_sha256,
+                figure=figure,
+            )
+            if record is not None:
+                return Done(job, record, resumed=True)
+        run = run_job(job.source, job.outputs, settings, model, figure=figure, max_pixels=max_pixels)
+        return Done(job, run.to_json())
+    except ArtCropError as error:
+        return Done(job, None, str(error))

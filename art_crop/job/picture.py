@@ -1,0 +1,80 @@
+"""Pictures for the figure, as plain arrays: small photos, the change enlarged, saliency as a glow."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = ["SaliencyMap", "amplified_change", "overlay", "thumbnail"]
+
+Array = NDArray[Any]
+Pixels = NDArray[np.uint8]
+
+
+class SaliencyMap(NamedTuple):
+    """A saliency map to draw."""
+
+    density: Array
+    """(h, w), not negative, of any scale."""
+    reach: tuple[float, float]
+    """How many widths and heights of the photo its cells cover, at least 1: the last ones may lie partly outside."""
+
+
+def thumbnail(pixels: Pixels, side: int) -> Pixels:
+    """A photo (H, W, 3) made to fit a square of ``side`` pixels; never enlarged, at least 1 px a side."""
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+
+
+def amplified_change(original: Pixels, written: Pixels, side: int) -> tuple[Pixels, int, int]:
+    """The difference about middle grey, enlarged so that all but its largest thousandth fits.
+
+    Returns:
+        Picture uint8 of at most ``side`` px, the factor (0: no difference), and the block of which each of its pixels
+        shows the largest difference: so single changed pixels stay visible in a small picture.
+    """
+    block = max(1, -(-max(original.shape[:2]) // side))
+    rows = max(1, 2_000_000 // (original.shape[1] * block)) * block
+    parts = [
+        _furthest(written[top : top + rows].astype(np.int16) - original[top : top + rows], block)
+        for top in range(0, original.shape[0], rows)
+    ]
+    difference = np.concatenate(parts)
+    sizes = np.abs(difference[difference != 0])
+    if not sizes.size:
+        return np.full(difference.shape, 128, np.uint8), 0, block
+    scale = max(1, int(127 / np.percentile(sizes, 99.9)))
+    return np.clip(128 + difference.astype(np.int32) * scale, 0, 255).astype(np.uint8), scale, block
+
+
+def _furthest(difference: Array, block: int) -> Array:
+    """Of each block the value furthest from 0, signs kept; a rest at the edges counts as a block."""
+    height, width = difference.shape[:2]
+    padded = np.pad(difference, ((0, -height % block), (0, -width % block), (0, 0)))
+    tiles = padded.reshape(padded.shape[0] // block, block, padded.shape[1] // block, block, 3)
+    high, low = tiles.max((1, 3)), tiles.min((1, 3))
+    furthest: Array = np.where(high >= -low, high, low)
+    return furthest
+
+
+def overlay(image: Pixels, saliency: SaliencyMap) -> Pixels:
+    """A saliency map as a glow over the darkened grey photo, which ``image`` (h, w, 3) shows at any scale."""
+    from matplotlib import colormaps
+
+    rows, columns = saliency.density.shape
+    relative = saliency.density.astype(np.float32) / max(float(saliency.density.max()), 1e-30)
+    inside = (0.0, 0.0, columns / max(1.0, saliency.reach[0]), rows / max(1.0, saliency.reach[1]))
+    size = (image.shape[1], image.shape[0])
+    smooth = np.asarray(Image.fromarray(relative).resize(size, Image.Resampling.BICUBIC, box=inside)).clip(0, 1)
+    grey = np.repeat(image.mean(2, keepdims=True), 3, 2) * 0.5
+    alpha = np.sqrt(smooth)[:, :, None] * 0.9
+    glow = colormaps["inferno"](0.15 + 0.85 * smooth)[:, :, :3] * 255
+    mixed: Pixels = (grey * (1 - alpha) + glow * alpha).round().clip(0, 255).astype(np.uint8)
+    return mixed
