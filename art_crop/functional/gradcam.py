@@ -53,7 +53,9 @@ def grad_cam(forward: Callable[[Tensor], Tensor], layer: nn.Module, x: Tensor) -
     cam = (weights * captured[0].detach()).sum(1, keepdim=True).clamp_min(0)
     cam = F.interpolate(cam, x.shape[-2:], mode="bilinear", align_corners=False)
     low, high = cam.amin((2, 3), keepdim=True), cam.amax((2, 3), keepdim=True)
-    return torch.where(high > low, (cam - low) / (high - low).clamp_min(1e-30), torch.ones_like(cam))
+    spread = high - low
+    # Below that it is the rounding of one and the same number.
+    return torch.where(spread > 1e-5 * high, (cam - low) / spread.clamp_min(1e-30), torch.ones_like(cam))
 
 
 def _gradient(scores: Tensor, captured: list[Tensor]) -> Tensor:
