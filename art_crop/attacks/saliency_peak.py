@@ -150,7 +150,7 @@ class SaliencyPeakFGM(EvasionAttack):
         check_choice(self.mask, "mask", (None, "grad-cam"))
         check_choice(self.by, "by", PEAKS)
         check_choice(self.loss, "loss", LOSSES)
-        check_int(self.seed, "seed", at_least=0, at_most=2**32 - 1)
+        check_int(self.seed, "seed", at_least=0)
         check_choice(self.quantize, "quantize", (True, False, "round"))
         if self.judge is not None and not isinstance(self.judge, PyTorchSaliencyRegressor):
             raise InvalidInputError(
@@ -409,5 +409,6 @@ class SaliencyPeakFGM(EvasionAttack):
 def photo_noise(x: Tensor, seed: int, clip: tuple[float, float] = (0.0, 1.0)) -> Tensor:
     """Gaussian noise shaped like a photo, from a stream that belongs to the seed and the photo's own pixels."""
     levels = ((x - clip[0]) * (255 / (clip[1] - clip[0]))).round().to(torch.uint8).cpu().numpy().tobytes()
-    generator = torch.Generator().manual_seed((seed << 32) ^ zlib.crc32(levels))
-    return torch.randn(x.shape, generator=generator).to(x.device)
+    # numpy's seeds take numbers of any size; torch's generator on a CPU looks at the lowest 32 bits only.
+    stream = np.random.default_rng([seed, zlib.crc32(levels)])
+    return torch.from_numpy(stream.standard_normal(x.shape, np.float32)).to(x.device)
