@@ -168,7 +168,10 @@ def check_ratios(ratios: Sequence[float]) -> tuple[float, ...]:
     Raises:
         InvalidInputError: None given, or one that is not finite and positive.
     """
-    values = tuple(float(r) for r in ratios)
+    try:
+        values = tuple(float(r) for r in ratios)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"ratios: a list of numbers > 0 is needed, not {ratios!r}") from error
     if not values or not all(math.isfinite(r) and r > 0 for r in values):
         raise InvalidInputError(
             f"ratios: one or more positive finite numbers (height / width) are needed, not {values}"

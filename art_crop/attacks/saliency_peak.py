@@ -403,7 +403,7 @@ class SaliencyPeakFGM(EvasionAttack):
     def _user_mask(self, mask: Any, x: Array) -> Tensor:
         full = check_mask(mask, x.shape)
         full = full if self.estimator.channels_first else full.transpose(0, 3, 1, 2)
-        return torch.from_numpy(np.ascontiguousarray(full)).to(self.estimator.device)
+        return torch.from_numpy(np.array(full, order="C")).to(self.estimator.device)  # a copy, for it may be read-only
 
 
 def photo_noise(x: Tensor, seed: int, clip: tuple[float, float] = (0.0, 1.0)) -> Tensor:
