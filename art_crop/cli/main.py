@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
 import typer
 
+from art_crop.cli import attack as attack_command
+from art_crop.cli import crop as crop_command
+from art_crop.cli import demo as demo_command
 from art_crop.cli import distil as distil_command
+from art_crop.cli import models as models_command
 
 app = typer.Typer(
     name="art-crop",
@@ -15,12 +23,49 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _root() -> None:
+EXAMPLES = """
+Examples:
+
+  art-crop demo
+
+  art-crop attack photo.jpg --show 0.1,0.7,0.5,0.95
+
+  art-crop models list
+"""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import art_crop
+
+        typer.echo(f"art-crop {art_crop.__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=EXAMPLES)
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
     """Measure and move what automatic croppers show: attacks, verified on the written file."""
 
 
-app.command("distil", epilog=distil_command.EXAMPLES)(distil_command.distil)
+def _prose(command: Callable[..., Any]) -> str:
+    """A command's docstring without the line ends that its width in the source asks for."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+for name, module in (
+    ("attack", attack_command),
+    ("crop", crop_command),
+    ("demo", demo_command),
+    ("distil", distil_command),
+):
+    function = getattr(module, name)
+    app.command(name, epilog=module.EXAMPLES, help=_prose(function))(function)
+app.add_typer(models_command.app, name="models")
 
 
 def main() -> None:

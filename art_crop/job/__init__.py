@@ -4,9 +4,30 @@
 from file to file, ``folder`` many, ``record`` and ``figure`` say what happened.
 """
 
-from art_crop.job.folder import Done, collect, show_in_each
-from art_crop.job.goal import Goal, View
+from art_crop.job.figure import draw_prediction
+from art_crop.job.folder import Done, Job, collect, show_in_each, sources_of
+from art_crop.job.goal import SHOWN_RATIOS, Goal, View
+from art_crop.job.outputs import Outputs, make_folder, names_a_file
 from art_crop.job.record import Record, Settings, read_record
-from art_crop.job.run import show_region
+from art_crop.job.run import job_model, saliency_map, show_region
 
-__all__ = ["Done", "Goal", "Record", "Settings", "View", "collect", "read_record", "show_in_each", "show_region"]
+__all__ = [
+    "SHOWN_RATIOS",
+    "Done",
+    "Goal",
+    "Job",
+    "Outputs",
+    "Record",
+    "Settings",
+    "View",
+    "collect",
+    "draw_prediction",
+    "job_model",
+    "make_folder",
+    "names_a_file",
+    "read_record",
+    "saliency_map",
+    "show_in_each",
+    "show_region",
+    "sources_of",
+]

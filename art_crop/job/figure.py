@@ -18,12 +18,13 @@ from art_crop.geometry import Region, Window
 from art_crop.job.goal import View
 from art_crop.job.picture import SaliencyMap, amplified_change, overlay, thumbnail
 from art_crop.job.record import Record
+from art_crop.models.cropper import FilePrediction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_crops", "draw_figure", "figure_bytes"]
+__all__ = ["draw_crops", "draw_figure", "draw_prediction"]
 
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00")
 """Okabe and Ito's colours, which people with colour-blindness can tell apart; one a ratio."""
@@ -79,7 +80,38 @@ def draw_figure(record: Record, original: Pixels, written: Pixels, maps: tuple[S
     _change(axes(right, head + _TITLE, column, panel), original, written)
     _numbers(axes(right, head + panel + 2 * _TITLE, column, panel), record)
     _crops(axes, record, original, written, head + 2 * panel + 3 * _TITLE)
-    return figure_bytes(figure)
+    return _figure_bytes(figure)
+
+
+def draw_prediction(
+    pixels: Pixels, seen: FilePrediction, ratios: Sequence[float], saliency: SaliencyMap, title: str
+) -> bytes:
+    """PNG bytes of a figure of one photo as a cropper sees it: its windows, and its saliency map.
+
+    Args:
+        pixels: Upright photo, uint8 (H, W, 3).
+        seen: What the cropper made of the file.
+        ratios: The ratio of each of its windows.
+        saliency: Its map.
+        title: Name of the photo.
+    """
+    from matplotlib.figure import Figure
+
+    view = View(seen.salient_point, seen.crops, (False,) * len(seen.crops), False, seen.symmetric)
+    column = (10 - 2 * _MARGIN - _GAP) / 2
+    panel = column * min(max(seen.size[1] / seen.size[0], 0.4), 1.35)
+    height = panel + _TITLE + _MARGIN
+    figure = Figure(figsize=(10, height), dpi=_DPI, facecolor="white")
+    small = thumbnail(pixels, _SIDE)
+    for k, (picture, drawn) in enumerate(((small, ratios), (overlay(small, saliency), ()))):
+        left = _MARGIN + k * (column + _GAP)
+        box = (left / 10, 0.5 * _MARGIN / height, column / 10, panel / height)
+        ax = _plain(figure.add_axes(box))
+        ax.imshow(picture)
+        draw_crops(ax, small.shape, seen.size, view, drawn)
+        point = f"peak at {seen.salient_point[0]}, {seen.salient_point[1]}"
+        _title(ax, "saliency" if k else title, point if k else "symmetric: centred" if seen.symmetric else "", _QUIET)
+    return _figure_bytes(figure)
 
 
 def draw_crops(
@@ -117,7 +149,7 @@ def draw_crops(
         )
 
 
-def figure_bytes(figure: Figure) -> bytes:
+def _figure_bytes(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -211,5 +243,5 @@ def _plain(ax: Axes) -> Axes:
 
 
 def _title(ax: Axes, left: str, right: str, colour: str) -> None:
-    ax.set_title(left, loc="left", fontsize=11.5, weight="bold", color=_INK, pad=5)
+    ax.set_title(left, loc="left", fontsize=11.5, weight="bold", color=_INK, pad=5, parse_math=False)
     ax.set_title(right, loc="right", fontsize=10.5, color=colour, pad=5)

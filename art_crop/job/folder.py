@@ -15,7 +15,7 @@ from art_crop.job.outputs import Outputs, finished, names_a_file
 from art_crop.job.record import Settings
 from art_crop.job.run import MAX_PIXELS, model_name, run_job
 
-__all__ = ["Done", "Job", "collect", "show_in_each"]
+__all__ = ["Done", "Job", "collect", "show_in_each", "sources_of"]
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,7 @@ def collect(paths: Sequence[str | Path], out: str | Path, *, jpeg: bool = False)
             or that is the folder of results; a photo that its own result would overwrite.
     """
     target = Path(out).expanduser()
-    sources = [source for path in paths for source in _photos(Path(path).expanduser(), target)]
-    if not sources:
-        raise InvalidInputError("photos: name at least one photo or folder")
+    sources = sources_of(paths, apart_from=target)
     if names_a_file(target) and len(sources) > 1:
         raise InvalidInputError(f"out: {out} names one photo, and there are {len(sources)}; name a folder")
     # Some file systems hold A.png and a.png for the same.
@@ -67,11 +65,27 @@ def collect(paths: Sequence[str | Path], out: str | Path, *, jpeg: bool = False)
     return jobs
 
 
-def _photos(path: Path, out: Path) -> list[Path]:
+def sources_of(paths: Sequence[str | Path], *, apart_from: Path | None = None) -> list[Path]:
+    """The photos that were named, those of named folders included.
+
+    Args:
+        paths: Photos, which need not exist, and folders.
+        apart_from: A folder that must not be among them.
+
+    Raises:
+        InvalidInputError: No photos; a folder without photos, or that cannot be read, or that is ``apart_from``.
+    """
+    sources = [source for path in paths for source in _photos(Path(path).expanduser(), apart_from)]
+    if not sources:
+        raise InvalidInputError("photos: name at least one photo or folder")
+    return sources
+
+
+def _photos(path: Path, out: Path | None) -> list[Path]:
     try:
         if not path.is_dir():
             return [path]
-        if out.is_dir() and out.samefile(path):
+        if out is not None and out.is_dir() and out.samefile(path):
             raise InvalidInputError(f"out: {out} is the folder of the photos; name another one")
         return [item.path for item in Folder(path)]
     except (OSError, ValueError) as error:
@@ -116,4 +130,6 @@ def _one(
         run = run_job(job.source, job.outputs, settings, model, figure=figure, max_pixels=max_pixels)
         return Done(job, run.to_json())
     except ArtCropError as error:
-        return Done(job, None, str(error))
+        # Of many photos one must be named; most errors do.
+        text = str(error)
+        return Done(job, None, text if job.source.name in text else f"{job.source}: {text}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,7 +88,7 @@ class Goal:
         assert self.ratios is not None
         width, height = size
         bad = [f"{ratio:g}" for ratio, can in zip(self.ratios, possible, strict=True) if not can]
-        where = f"region {self.region} of this photo of {width}x{height} px"
+        where = f"region {self.region} of a photo of {width}x{height} px"
         if not bad:
             each = ", ".join(f"{ratio:g}" for ratio in self.ratios)
             return (
@@ -96,13 +96,18 @@ class Goal:
                 "use a smaller region or fewer ratios"
             )
         # A window is as wide or as high as the photo, so its ratio says how much of the other side it holds.
-        lowest = math.ceil((self.region.y1 - self.region.y0) * height / width * 100) / 100
-        highest = math.floor(height / ((self.region.x1 - self.region.x0) * width) * 100) / 100
+        lowest = _three_digits((self.region.y1 - self.region.y0) * height / width, math.ceil)
+        highest = _three_digits(height / ((self.region.x1 - self.region.x0) * width), math.floor)
         can = f"ratios from about {lowest:g} to {highest:g}" if lowest < highest else f"only {height / width:.4g}"
         return (
             f"{where}: no crop of ratio {', '.join(bad)} (height / width) can contain it; "
             f"possible are {can}, or a smaller region"
         )
+
+
+def _three_digits(value: float, towards: Callable[[float], int]) -> float:
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return towards(value / step) * step
 
 
 def _reachable(output: SaliencyOutput, region: Region, ratios: Sequence[float], *, symmetric: bool) -> bool:

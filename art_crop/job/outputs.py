@@ -14,7 +14,7 @@ from art_crop.errors import InvalidInputError, OutputError
 from art_crop.job.record import Settings, answers, file_sha256, read_record
 from art_crop.photo import write_atomic
 
-__all__ = ["OUT_FOLDER", "Outputs", "finished", "make_folder", "refuse_existing", "written_together"]
+__all__ = ["OUT_FOLDER", "Outputs", "finished", "make_folder", "names_a_file", "refuse_existing", "written_together"]
 
 OUT_FOLDER = "art-crop-out"
 """Folder that results go to unless another is named."""

@@ -15,7 +15,7 @@ from art_crop.geometry import Region, check_ratios
 from art_crop.job.goal import SHOWN_RATIOS, Goal, View
 from art_crop.job.measure import Change
 
-__all__ = ["FORMAT", "Record", "Settings", "answers", "file_sha256", "json_bytes", "read_record"]
+__all__ = ["FORMAT", "Record", "Settings", "answers", "file_sha256", "json_bytes", "printable", "read_record"]
 
 FORMAT = 1
 """Version of the record's layout."""
@@ -58,7 +58,7 @@ class Settings:
         if self.eps is not None and self.max_eps is not None:
             raise InvalidInputError("max_eps: it bounds the search for the smallest change, so it cannot go with eps")
         check_int(self.steps, "steps", at_least=1)
-        check_int(self.seed, "seed", at_least=0)
+        check_int(self.seed, "seed", at_least=0, at_most=2**32 - 1)
         if self.jpeg_quality is not None:
             check_int(self.jpeg_quality, "jpeg_quality", at_least=1, at_most=100)
 
@@ -165,6 +165,11 @@ def answers(
 
 
 _MISSING = object()
+
+
+def printable(name: str) -> str:
+    """A file name as UTF-8 can hold it: bytes that are none become question marks."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def file_sha256(path: Path) -> str:

@@ -30,12 +30,12 @@ from art_crop.job.measure import l2, measure_change
 from art_crop.job.message import explain
 from art_crop.job.outputs import OUT_FOLDER, Outputs, make_folder, refuse_existing, written_together
 from art_crop.job.picture import SaliencyMap
-from art_crop.job.record import Record, Settings, file_sha256, json_bytes
+from art_crop.job.record import Record, Settings, file_sha256, json_bytes, printable
 from art_crop.job.search import Attempt, as_batch, attempts
 from art_crop.models.cropper import FilePrediction
 from art_crop.photo import Photo, encode_jpeg, encode_png, load_photo, write_atomic
 
-__all__ = ["MAX_PIXELS", "job_model", "model_name", "run_job", "show_region"]
+__all__ = ["MAX_PIXELS", "job_model", "model_name", "run_job", "saliency_map", "show_region"]
 
 MAX_PIXELS = 64_000_000
 """Largest photo that is changed unless more are allowed."""
@@ -178,17 +178,17 @@ def run_job(
         seconds=round(time.monotonic() - started, 3),
         width=width,
         height=height,
-        input_name=source.name,
+        input_name=printable(source.name),
         input_sha256=file_sha256(source),
-        output_name=outputs.photo.name,
+        output_name=printable(outputs.photo.name),
         output_sha256=hashlib.sha256(data).hexdigest(),
-        figure_name=outputs.figure.name if figure else None,
+        figure_name=printable(outputs.figure.name) if figure else None,
         device=str(model.device),
         versions={"art_crop": art_crop.__version__, **{name: version(name) for name in ("torch", "numpy", "pillow")}},
     )
     files: dict[Path, bytes] = {}
     if figure:
-        maps = (_saliency_map(model, seen_before), _saliency_map(model, seen))
+        maps = (saliency_map(model, seen_before), saliency_map(model, seen))
         files[outputs.figure] = draw_figure(record, photo.pixels, found.decoded, maps)
     files[outputs.record] = json_bytes(record.to_json())
     files[outputs.photo] = data  # last: where a photo is, its record is
@@ -252,7 +252,8 @@ def _search(photo: Photo, goal: Goal, settings: Settings, model: PyTorchSaliency
     return _Found(last, decoded, hopeless, gradients, queries, files)
 
 
-def _saliency_map(model: PyTorchSaliencyRegressor, seen: FilePrediction) -> SaliencyMap:
+def saliency_map(model: PyTorchSaliencyRegressor, seen: FilePrediction) -> SaliencyMap:
+    """A file's saliency as figures draw it."""
     raw = seen.saliency_map
     density = np.exp(raw - raw.max()) if model.rule.log_density else raw.clip(0)
     where = model.rule.positions((raw.shape[0], raw.shape[1]), seen.size)

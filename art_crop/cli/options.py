@@ -1,0 +1,48 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from art_crop.cli.console import err
+
+if TYPE_CHECKING:
+    from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+
+__all__ = ["DeviceOption", "ModelOption", "WeightsOption", "literal", "load_cropper", "plain", "say_error"]
+
+ModelOption = Annotated[str, typer.Option(help="The cropper: a name that `art-crop models list` shows.")]
+WeightsOption = Annotated[
+    Path | None, typer.Option(help="The model's weight file, such as one that `art-crop distil` made.")
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+
+
+def load_cropper(model: str, weights: Path | None, device: str) -> PyTorchSaliencyRegressor:
+    """The model that the options name.
+
+    Raises:
+        ArtCropError: No such model, no weights for it, or no such device.
+    """
+    from art_crop.job.run import job_model
+
+    return job_model(model, device=device, **({} if weights is None else {"weights": weights.expanduser()}))
+
+
+def plain(text: object) -> str:
+    """Text that every console can print: bytes of a file name that are no UTF-8 become question marks."""
+    return str(text).encode("utf-8", "replace").decode("utf-8")
+
+
+def literal(text: object) -> Text:
+    """The same for rich, to which brackets then mean nothing."""
+    return Text(plain(text))
+
+
+def say_error(error: object) -> None:
+    """One line on the error stream."""
+    err.print(Text.assemble(("error:", "red"), " ", plain(error)))
