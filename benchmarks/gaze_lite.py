@@ -3,7 +3,7 @@
     python benchmarks/gaze_lite.py --osie DIR --fastgaze fastgaze.vxm
 
 CC compares the densities exp(map) of gaze-lite and FastGaze cell by cell. NSS and AUC-Judd compare a map, as a density
-resampled to the photo's 800x600, with its fixations; FastGaze and the centre bias stand beside it, measured the same way.
+resampled to the photo's 800x600, with its fixations. FastGaze and the centre bias are measured the same way.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from art_crop.training.distil import Distillation
     from art_crop.training.images import TrainingPhoto
 
+REFINE: dict[str, Any] = {"learning_rate": 6e-4, "human_weight": 0.1, "adversarial": 0.5}
+"""Of the second phase: the cropper first, which has to hold where it is attacked."""
 EXAMPLES = """
 Examples:
 
@@ -42,7 +44,13 @@ def distil(
     gives: Annotated[
         str, typer.Option(help="What a teacher given as a function answers: density or log-density.")
     ] = "density",
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 5000,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps from a random start.")] = 5000,
+    refine: Annotated[
+        int, typer.Option(min=0, help="Steps after that, at a lower rate, half of the photos attacked first.")
+    ] = 1800,
+    start: Annotated[
+        Path | None, typer.Option(help="Weights to refine, made by an earlier run; skips the first steps.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="Samples a step.")] = 12,
     seed: Annotated[int, typer.Option(help="Start of every random stream.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
@@ -55,25 +63,31 @@ def distil(
     The same command goes on where it was stopped. The result serves as --weights of the model gaze-lite.
     """
     with errors_as_sentences():
-        from art_crop.models.gaze_lite import save_gaze_lite
+        from art_crop.models.gaze_lite import load_gaze_lite_net, save_gaze_lite
         from art_crop.training.distil import Distillation
         from art_crop.training.distil import distil as run
 
-        settings = Distillation(steps=steps, batch_size=batch_size, seed=seed, teacher=teacher)
-        settings.checkpoint = checkpoint or out_path.with_name(out_path.name + ".checkpoint")
-        for path in (out_path, settings.checkpoint):
+        kept = checkpoint or out_path.with_name(out_path.name + ".checkpoint")
+        # What the first phase made is kept until the second is done, rounded to what a file holds.
+        halfway = start or out_path.with_name(out_path.name + ".unrefined")
+        for path in (out_path, kept):
             _check_writable(path)
         labels, resolved = _teacher(teacher, weights, gives, device)
         photos = _photos(images, fixations)
-        started = time.monotonic()
-        net = _train(run, labels, photos, settings, resolved)
-        minutes = (time.monotonic() - started) / 60
-        save_gaze_lite(
-            net,
-            out_path,
-            {"teacher": teacher, "photos": len(photos), "steps": steps, "batch_size": batch_size, "seed": seed},
-        )
-        settings.checkpoint.unlink(missing_ok=True)
+        about = {"teacher": teacher, "photos": len(photos), "steps": steps, "batch_size": batch_size, "seed": seed}
+        began = time.monotonic()
+        if not halfway.exists():
+            first = Distillation(steps=steps, batch_size=batch_size, seed=seed, teacher=teacher, checkpoint=kept)
+            save_gaze_lite(_train(run, labels, photos, first, resolved, None), halfway, about)
+            kept.unlink(missing_ok=True)
+        net = load_gaze_lite_net(halfway)
+        if refine:
+            second = Distillation(refine, batch_size, seed=seed + 1, teacher=teacher, checkpoint=kept, **REFINE)
+            net = _train(run, labels, photos, second, resolved, net)
+        minutes = (time.monotonic() - began) / 60
+        save_gaze_lite(net, out_path, {**about, "refine": refine})
+        for path in (kept, *([] if start else [halfway])):
+            path.unlink(missing_ok=True)
         size = out_path.stat().st_size
         out.print(f"wrote {out_path} ({size} bytes) after {minutes:.1f} min: {shlex.join(sys.argv)}", markup=False)
 
@@ -112,7 +126,7 @@ def _photos(images: list[Path], fixations: Path | None) -> list[TrainingPhoto]:
     return training_photos(images, fixations, progress=lambda items, count: tracked(items, count, "reading photos"))
 
 
-def _train(run: Any, labels: Any, photos: Any, settings: Distillation, device: str) -> Any:
+def _train(run: Any, labels: Any, photos: Any, settings: Distillation, device: str, start: Any) -> Any:
     with progress_bar() as bar:
         task = bar.add_task("training", total=settings.steps, note="")
 
@@ -128,4 +142,4 @@ def _train(run: Any, labels: Any, photos: Any, settings: Distillation, device: s
             if bar.disable:
                 err.print(f"step {figures['step']}/{settings.steps} {text}")
 
-        return run(labels, photos, settings, device=device, progress=wrap, report=report)
+        return run(labels, photos, settings, start=start, device=device, progress=wrap, report=report)

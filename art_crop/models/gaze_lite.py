@@ -19,7 +19,16 @@ from art_crop.checks import check_choice
 from art_crop.errors import WeightsError
 from art_crop.models.files import read_bytes
 
-__all__ = ["EMBEDDED", "HEADS", "GazeLite", "GazeLiteNet", "fold_batch_norm", "load_gaze_lite", "save_gaze_lite"]
+__all__ = [
+    "EMBEDDED",
+    "HEADS",
+    "GazeLite",
+    "GazeLiteNet",
+    "fold_batch_norm",
+    "load_gaze_lite",
+    "load_gaze_lite_net",
+    "save_gaze_lite",
+]
 
 HEADS = ("cropper", "human")
 Head = Literal["cropper", "human"]
@@ -131,7 +140,8 @@ class GazeLite(nn.Module):
 
 def fold_batch_norm(net: GazeLiteNet) -> GazeLiteNet:
     """The same function without batch normalisation: its running statistics folded into weights and biases."""
-    folded = GazeLiteNet(norm=False)
+    with torch.random.fork_rng(devices=[]):  # fresh weights, all of them replaced, should not cost random numbers
+        folded = GazeLiteNet(norm=False)
     target = dict(folded.named_modules())
     for name, module in copy.deepcopy(net).eval().named_modules():  # folding is defined in evaluation mode only
         other = target.get(name)
@@ -160,16 +170,21 @@ def save_gaze_lite(net: GazeLiteNet, path: str | Path, metadata: dict[str, objec
 
 
 def load_gaze_lite(path: str | Path | None = None, head: Head = "cropper") -> GazeLite:
-    """Build gaze-lite from a safetensors file (default: the one in the package).
+    """One head of gaze-lite from a safetensors file (default: the one in the package).
 
     Raises:
         WeightsError: Missing, larger than 16 MiB, not safetensors, or tensors of other names, shapes or types.
         InvalidInputError: An unknown head.
     """
+    check_choice(head, "head", HEADS)
+    return GazeLite(load_gaze_lite_net(path), head).eval()
+
+
+def load_gaze_lite_net(path: str | Path | None = None) -> GazeLiteNet:
+    """Backbone and both heads; arguments and errors as for :func:`load_gaze_lite`."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    check_choice(head, "head", HEADS)
     path = EMBEDDED if path is None else Path(path)
     data = read_bytes(path, MAX_BYTES)
     try:
@@ -191,4 +206,4 @@ def load_gaze_lite(path: str | Path | None = None, head: Head = "cropper") -> Ga
         if not torch.isfinite(tensors[name]).all():
             raise WeightsError(f"{path}: {name} holds values that are not finite")
     net.load_state_dict(tensors, assign=True)
-    return GazeLite(net, head).eval()
+    return net.eval()

@@ -37,9 +37,10 @@ Teacher = Callable[[Tensor], Tensor]
 
 @dataclass
 class Distillation:
-    """Settings of a run; the defaults made the embedded weights.
+    """Settings of a run.
 
-    ``teacher`` is a name for what teaches: a checkpoint goes on only with the same one. ``workers`` are processes that
+    ``adversarial`` is the share of samples that are attacked before the teacher labels them, so that the student follows
+    the teacher also where it is itself easily moved: what a surrogate is for. ``teacher`` is a name for what teaches: a checkpoint goes on only with the same one. ``workers`` are processes that
     make batches; their number changes nothing but the time.
     """
 
@@ -49,6 +50,7 @@ class Distillation:
     weight_decay: float = 0.02
     human_weight: float = 0.6
     ema: float = 0.998
+    adversarial: float = 0.0
     seed: int = 0
     teacher: str = ""
     workers: int = 1
@@ -67,10 +69,12 @@ class Distillation:
         check_number(self.weight_decay, "weight_decay", at_least=0)
         check_number(self.human_weight, "human_weight", at_least=0)
         check_number(self.ema, "ema", at_least=0, at_most=1)
+        check_number(self.adversarial, "adversarial", at_least=0, at_most=1)
 
     def identity(self, photos: int) -> dict[str, Any]:
         """What two runs must have in common for the one to go on where the other stopped."""
-        names = ("steps", "batch_size", "learning_rate", "weight_decay", "human_weight", "ema", "seed", "teacher")
+        names = ("steps", "batch_size", "learning_rate", "weight_decay", "human_weight", "ema", "adversarial")
+        names += ("seed", "teacher")
         return {**{name: getattr(self, name) for name in names}, "photos": photos}
 
 
@@ -99,6 +103,7 @@ def distil(
     photos: Sequence[TrainingPhoto],
     settings: Distillation,
     *,
+    start: GazeLiteNet | None = None,
     device: str = "cpu",
     progress: Callable[[Iterable[Batch], int, int], Iterable[Batch]] | None = None,
     report: Callable[[dict[str, float]], None] | None = None,
@@ -112,6 +117,7 @@ def distil(
         teacher: uint8 levels (N, 3, h, w) -> log density (N, h', w'); another grid is resampled bilinearly.
         photos: What to learn from.
         settings: Steps, rates, seed, checkpoint file. The same settings resume from their checkpoint.
+        start: A folded network to refine; None: a random start, with batch normalisation.
         device: Where the student learns.
         progress: Wraps the batches, given (batches, total steps, steps done), for a progress bar.
         report: Called every 50 steps with step, loss of each head and learning rate.
@@ -126,7 +132,7 @@ def distil(
     settings.check()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)
-        net = GazeLiteNet(norm=True)
+        net = GazeLiteNet(norm=True) if start is None else copy.deepcopy(start)
     net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     average = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -138,9 +144,9 @@ def distil(
         ),
     )
     parts = (net, average, optimiser, schedule)
-    start = _resume(settings, len(photos), parts)
+    first = _resume(settings, len(photos), parts)
     sampler = Sampler(photos, batch_size=settings.batch_size, batches=settings.steps, seed=settings.seed)
-    remaining = torch.utils.data.Subset(sampler, range(start, settings.steps))
+    remaining = torch.utils.data.Subset(sampler, range(first, settings.steps))
     batches: Iterable[Batch] = torch.utils.data.DataLoader(
         remaining,
         batch_size=None,
@@ -149,10 +155,10 @@ def distil(
         generator=torch.Generator(),  # or it draws a number from the global one
     )
     if progress is not None:
-        batches = progress(batches, settings.steps, start)
+        batches = progress(batches, settings.steps, first)
     sums, since = torch.zeros(2), 0
-    for step, batch in enumerate(batches, start):
-        losses = _step(net, teacher, batch, settings, device)
+    for step, batch in enumerate(batches, first):
+        losses = _step(net, teacher, batch, settings, device, step)
         optimiser.zero_grad(set_to_none=True)
         (losses[0] + settings.human_weight * losses[1]).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
@@ -174,14 +180,17 @@ def distil(
             sums, since = torch.zeros(2), 0
         if settings.checkpoint is not None and (step + 1) % settings.checkpoint_every == 0:
             _keep(settings, len(photos), step + 1, parts)
-    return fold_batch_norm(average.cpu().eval())
+    average.cpu().eval()
+    return average if start is not None else fold_batch_norm(average)
 
 
 def _step(
-    net: GazeLiteNet, teacher: Teacher, batch: Batch, settings: Distillation, device: str
+    net: GazeLiteNet, teacher: Teacher, batch: Batch, settings: Distillation, device: str, number: int
 ) -> tuple[Tensor, Tensor]:
     """Mean loss of each head on one batch; the head of people learns only where there are fixations."""
     levels = batch.levels.to(device)
+    if settings.adversarial:
+        levels = _attacked(net, levels, settings.adversarial, settings.seed * 1_000_003 + number)
     with torch.no_grad():
         target = _checked(teacher(levels), len(levels))
     with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
@@ -194,6 +203,25 @@ def _step(
     looked = batch.has_fixations.to(device)
     people = _divergence(batch.density.to(device)[looked], human[looked]).mean() if looked.any() else human.sum() * 0
     return follow, people
+
+
+def _attacked(net: GazeLiteNet, levels: Tensor, share: float, seed: int) -> Tensor:
+    """Some photos of a batch, one gradient step towards a random cell away: L2 0.2 to 1.6 at the network's size."""
+    random = torch.Generator().manual_seed(seed)
+    some = torch.rand(len(levels), generator=random) < share
+    x = network_input(levels[some]).requires_grad_()
+    if not len(x):
+        return levels
+    size = 255 * (0.2 + 1.4 * torch.rand(len(x), 1, 1, 1, generator=random)).to(x.device)
+    with torch.autocast(x.device.type, dtype=torch.bfloat16):
+        saliency = net.eval()(x)["cropper"].float().flatten(1)
+    cell = torch.randint(saliency.shape[1], (len(x), 1), generator=random).to(x.device)
+    wish = saliency.gather(1, cell)[:, 0] - saliency.amax(1)
+    (gradient,) = torch.autograd.grad(wish.sum(), x)
+    gradient = gradient / gradient.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
+    attacked = levels.clone()
+    attacked[some] = (levels[some] + size * gradient).round().clamp(0, 255).to(torch.uint8)
+    return attacked
 
 
 @torch.no_grad()

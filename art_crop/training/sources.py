@@ -96,7 +96,7 @@ def callable_teacher(function: Callable[[Any], Any], gives: Literal["log-density
     def teach(levels: Tensor) -> Tensor:
         given = function(levels.cpu().numpy().astype(np.float32) / 255)
         try:
-            answer = np.array(given, np.float32)  # a copy, for the function may go on using its own
+            answer = np.asarray(given, np.float32)
         except (TypeError, ValueError) as error:
             raise InvalidInputError(f"teacher: an array of maps is needed ({error})") from error
         if answer.ndim != 3 or len(answer) != len(levels) or not answer.size:
@@ -105,7 +105,7 @@ def callable_teacher(function: Callable[[Any], Any], gives: Literal["log-density
             raise InvalidInputError("teacher: finite maps are needed (NaN or infinity found)")
         if gives == "density" and answer.min() < 0:
             raise InvalidInputError("teacher: densities are >= 0; say that it gives log-density")
-        maps = torch.from_numpy(answer).to(levels.device)
+        maps = torch.from_numpy(answer.copy()).to(levels.device)  # the function may go on using its own
         return maps if gives == "log-density" else _logarithm(maps)
 
     return teach
