@@ -1,9 +1,9 @@
-"""JPEG as a linear map with a smoothed quantiser: which way to push pixels so that the change is still there after encoding.
+"""JPEG as a linear map with a smoothed quantiser: which way to push pixels so that the change survives encoding.
 
-An encoder turns each 8x8 block into DCT coefficients and rounds them to multiples of the table's steps; a decoder at 1/n of the
-size uses only the lowest 8/n x 8/n of them. Rounding has no useful gradient. Averaged over a small Gaussian uncertainty of
-the coefficient it has one: large where a coefficient is about to flip to the next multiple, near 0 where nothing that
-fits the budget will change it. (ITU-T T.81; JFIF 1.02 colours; the encoder's 4:2:0 chroma is the mean of 2x2 pixels.)
+An encoder turns each 8x8 block into DCT coefficients and rounds them to multiples of the table's steps; a decoder at
+1/n of the size uses only the lowest 8/n x 8/n of them. Rounding has no useful gradient. Averaged over a small Gaussian
+uncertainty of the coefficient it has one: large where a coefficient is about to flip to the next multiple, near 0 where
+nothing that fits the budget will change it. (ITU-T T.81; JFIF 1.02 colours; 4:2:0 chroma is the mean of 2x2 pixels.)
 """
 
 from __future__ import annotations
@@ -68,9 +68,10 @@ def jpeg_surrogate(levels: Tensor, tables: tuple[Tensor, Tensor], scale: int, si
         sigma: Uncertainty of a coefficient in levels: about what the perturbation and its rounding move.
 
     Returns:
-        (N, 3, ceil(H/scale), ceil(W/scale)). The values are those of a linear map, not of a decoder; only the slopes are meant.
+        (N, 3, ceil(H/scale), ceil(W/scale)). The values are those of a linear map, not of a decoder; only the slopes
+        are meant.
     """
-    n, _, height, width = levels.shape
+    height, width = levels.shape[-2:]
     padded = F.pad(levels, (0, -width % 16, 0, -height % 16), mode="replicate")
     ycc = torch.einsum("kc,nchw->nkhw", torch.tensor(RGB_TO_YCC, device=levels.device), padded)
     chroma = F.avg_pool2d(ycc[:, 1:], 2)

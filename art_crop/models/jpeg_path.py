@@ -1,4 +1,4 @@
-"""A photo's way through a JPEG file to a cropper: the real encoder and decoder forward, a smoothed stand-in for gradients."""
+"""A photo's way through a JPEG file to a cropper: the real codec forward, a smoothed stand-in for gradients."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _tables(quality: int) -> tuple[Tensor, Tensor]:
     buffer = io.BytesIO()
     Image.new("RGB", (16, 16)).save(buffer, "JPEG", quality=quality)
     with Image.open(buffer) as image:
-        tables: dict[int, list[int]] = image.quantization  # type: ignore[attr-defined]
+        tables: dict[int, list[int]] = image.quantization
     luma, chroma = (torch.tensor(tables[k], dtype=torch.float32).view(8, 8) for k in (0, 1))
     return luma, chroma
 
@@ -46,12 +46,12 @@ class _ThroughJpeg(torch.autograd.Function):
             buffer = io.BytesIO()
             Image.fromarray(photo).save(buffer, "JPEG", quality=quality)
             with Image.open(buffer) as image:
-                image.draft(None, (image.width / ctx.scale, image.height / ctx.scale))  # type: ignore[arg-type]
+                image.draft(None, (image.width / ctx.scale, image.height / ctx.scale))
                 decoded.append(np.asarray(image.convert("RGB")))
         return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).to(levels)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (levels,) = ctx.saved_tensors
         with torch.enable_grad():
             x = levels.detach().float().requires_grad_()
@@ -69,7 +69,8 @@ def through_jpeg(levels: Tensor, quality: int, target: tuple[int, int]) -> Tenso
         target: (width, height) that the cropper will resize to; it decides the decoder's scale.
 
     Returns:
-        Levels (N, 3, ceil(H/n), ceil(W/n)), exact; with the gradient of :func:`~art_crop.functional.jpeg.jpeg_surrogate`.
+        Levels (N, 3, ceil(H/n), ceil(W/n)), exact; their gradient is that of
+        :func:`~art_crop.functional.jpeg.jpeg_surrogate`.
     """
     result: Tensor = _ThroughJpeg.apply(levels, quality, target)  # type: ignore[no-untyped-call]
     return result

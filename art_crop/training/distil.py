@@ -39,9 +39,10 @@ Teacher = Callable[[Tensor], Tensor]
 class Distillation:
     """Settings of a run.
 
-    ``adversarial`` is the share of samples that are attacked before the teacher labels them, so that the student follows
-    the teacher also where it is itself easily moved: what a surrogate is for. ``teacher`` is a name for what teaches: a checkpoint goes on only with the same one. ``workers`` are processes that
-    make batches; their number changes nothing but the time.
+    ``adversarial`` is the share of samples that are attacked before the teacher labels them, so that the student
+    follows the teacher also where it is itself easily moved: what a surrogate is for. ``teacher`` is a name for what
+    teaches: a checkpoint goes on only with the same one. ``workers`` are processes that make batches; their number
+    changes nothing but the time.
     """
 
     steps: int = 5000
@@ -73,7 +74,15 @@ class Distillation:
 
     def identity(self, photos: int) -> dict[str, Any]:
         """What two runs must have in common for the one to go on where the other stopped."""
-        names = ("steps", "batch_size", "learning_rate", "weight_decay", "human_weight", "ema", "adversarial")
+        names: tuple[str, ...] = (
+            "steps",
+            "batch_size",
+            "learning_rate",
+            "weight_decay",
+            "human_weight",
+            "ema",
+            "adversarial",
+        )
         names += ("seed", "teacher")
         return {**{name: getattr(self, name) for name in names}, "photos": photos}
 
