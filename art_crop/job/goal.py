@@ -80,13 +80,13 @@ class Goal:
             return False
         free = [_reachable(output, self.region, (ratio,), symmetric=False) for ratio in self.ratios]
         if not _reachable(output, self.region, self.ratios, symmetric=False):
-            raise InvalidInputError(self._why_not(output.size, free))
+            raise InvalidInputError(self._why_not(output, free))
         symmetric = bool(output.symmetric()[0])
         return symmetric and not _reachable(output, self.region, self.ratios, symmetric=True)
 
-    def _why_not(self, size: tuple[int, int], possible: Sequence[bool]) -> str:
+    def _why_not(self, output: SaliencyOutput, possible: Sequence[bool]) -> str:
         assert self.ratios is not None
-        width, height = size
+        width, height = output.size
         bad = [f"{ratio:g}" for ratio, can in zip(self.ratios, possible, strict=True) if not can]
         where = f"region {self.region} of a photo of {width}x{height} px"
         if not bad:
@@ -95,19 +95,25 @@ class Goal:
                 f"{where}: crops of ratio {each} can each contain it, but not all at once; "
                 "use a smaller region or fewer ratios"
             )
+        own = height / width
         # A window is as wide or as high as the photo, so its ratio says how much of the other side it holds.
-        lowest = _three_digits((self.region.y1 - self.region.y0) * height / width, math.ceil)
-        highest = _three_digits(height / ((self.region.x1 - self.region.x0) * width), math.floor)
-        can = f"ratios from about {lowest:g} to {highest:g}" if lowest < highest else f"only {height / width:.4g}"
+        lowest, highest = own * (self.region.y1 - self.region.y0), own / (self.region.x1 - self.region.x0)
+        low = next(filter(lambda ratio: self._alone(output, ratio), _between(lowest, own, math.ceil)), own)
+        high = next(filter(lambda ratio: self._alone(output, ratio), _between(highest, own, math.floor)), own)
         return (
             f"{where}: no crop of ratio {', '.join(bad)} (height / width) can contain it; "
-            f"possible are {can}, or a smaller region"
+            f"possible are ratios from {low:.4g} to {high:.4g}, or a smaller region"
         )
 
+    def _alone(self, output: SaliencyOutput, ratio: float) -> bool:
+        return _reachable(output, self.region, (ratio,), symmetric=False)
 
-def _three_digits(value: float, towards: Callable[[float], int]) -> float:
-    step = 10.0 ** (math.floor(math.log10(value)) - 2)
-    return towards(value / step) * step
+
+def _between(start: float, end: float, towards: Callable[[float], int]) -> list[float]:
+    """Ratios from one to another in even steps, each rounded to three digits."""
+    values = [start * (end / start) ** (k / 40) for k in range(41)]
+    steps = [10.0 ** (math.floor(math.log10(value)) - 2) for value in values]
+    return [towards(value / step) * step for value, step in zip(values, steps, strict=True)]
 
 
 def _reachable(output: SaliencyOutput, region: Region, ratios: Sequence[float], *, symmetric: bool) -> bool:

@@ -1,0 +1,61 @@
+"""Which photos are meant, and that no two of them share a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from art_crop.errors import InvalidInputError
+from art_crop.job import collect, sources_of
+
+
+def touch(folder: Path, *names: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"x")
+
+
+def test_folders_and_photos_in_order(tmp_path: Path) -> None:
+    touch(tmp_path / "in", "b.jpg", "a.PNG", "notes.txt", ".hidden.png")
+    touch(tmp_path, "z.png")
+    jobs = collect([tmp_path / "z.png", tmp_path / "in"], tmp_path / "out")
+    assert [job.source.name for job in jobs] == ["z.png", "a.PNG", "b.jpg"]
+    assert [job.outputs.photo.name for job in jobs] == ["z.png", "a.png", "b.png"]
+
+
+def test_photos_of_one_name_keep_apart(tmp_path: Path) -> None:
+    touch(tmp_path / "in", "a.jpg", "A.png", "b.png")
+    jobs = collect([tmp_path / "in"], tmp_path / "out")
+    assert [job.outputs.record.name for job in jobs] == ["A_png.json", "a_jpg.json", "b.json"]
+
+
+def test_photos_that_would_share_a_result_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "one", "a.jpg")
+    touch(tmp_path / "two", "a.jpg")
+    with pytest.raises(InvalidInputError, match="would both be written to"):
+        collect([tmp_path / "one", tmp_path / "two"], tmp_path / "out")
+
+
+def test_the_folder_of_photos_is_not_the_folder_of_results(tmp_path: Path) -> None:
+    touch(tmp_path / "in", "a.jpg")
+    with pytest.raises(InvalidInputError, match="is the folder of the photos"):
+        collect([tmp_path / "in"], tmp_path / "in" / ".." / "in")
+
+
+def test_several_photos_need_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="names one photo, and there are 2"):
+        collect(["a.jpg", "b.jpg"], tmp_path / "out.png")
+
+
+def test_no_photo_at_all_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidInputError, match="found none"):
+        sources_of([tmp_path / "empty"])
+    with pytest.raises(InvalidInputError, match="at least one photo"):
+        sources_of([])
+
+
+def test_a_name_that_no_system_takes_is_refused_or_left_to_the_reader() -> None:
+    with pytest.raises(InvalidInputError, match=r"photos: .* cannot be read"):
+        sources_of(["x" * 5000])

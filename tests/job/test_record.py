@@ -1,0 +1,123 @@
+"""Settings that make no sense are refused; records that are none are no records."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from art_crop.errors import InvalidInputError
+from art_crop.geometry import Region
+from art_crop.job import Settings, read_record
+from art_crop.job.record import answers, printable
+
+REGION = Region(0.1, 0.2, 0.3, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("eps", 0.0),
+        ("eps", -1.0),
+        ("eps", math.nan),
+        ("eps", math.inf),
+        ("eps", "2"),
+        ("max_eps", 0.0),
+        ("max_eps", math.nan),
+        ("steps", 0),
+        ("steps", 2.5),
+        ("jpeg_quality", 0),
+        ("jpeg_quality", 101),
+        ("jpeg_quality", True),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("ratios", ()),
+        ("ratios", (0.0,)),
+        ("ratios", (1.0, math.nan)),
+        ("region", None),
+        ("region", (0.1, 0.2, 0.3, 0.4)),
+    ],
+)
+def test_bad_settings_are_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(InvalidInputError, match=f"^{name}: "):
+        Settings(**{"region": REGION, name: value})
+
+
+def test_a_search_and_a_fixed_budget_exclude_each_other() -> None:
+    with pytest.raises(InvalidInputError, match="max_eps"):
+        Settings(REGION, eps=1.0, max_eps=2.0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "null", '{"format": 1}', '{"format": 2, "output_sha256": ""}', "\x00"]
+)
+def test_a_file_that_is_no_record(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.json"
+    assert read_record(path) is None
+    path.write_text(text)
+    assert read_record(path) is None
+    assert read_record(tmp_path) is None
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    return {
+        "model": "gaze-lite",
+        "weights_sha256": "w",
+        "input_sha256": "i",
+        "width": 200,
+        "height": 100,
+        "region": [0.1, 0.2, 0.5, 0.4],
+        "ratios": [0.56, 1.0],
+        "eps": None,
+        "max_eps": None,
+        "steps": 10,
+        "jpeg_quality": None,
+        "seed": 0,
+    } | changes
+
+
+def same(value: dict[str, Any], **asked: Any) -> bool:
+    settings = Settings(**({"region": "20px,20px,100px,40px"} | asked))
+    return answers(value, settings, model="gaze-lite", weights_sha256="w", input_sha256="i")
+
+
+def test_a_record_answers_the_same_wish_however_it_is_said() -> None:
+    assert same(record())
+    assert same(record(), region="0.1,0.2,0.5,0.4")
+    assert same(record(), region=Region(0.1, 0.2, 0.5, 0.4), ratios=[0.56, 1])
+    assert same(record(ratios=None), ratios=None)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"region": "20px,20px,100px,41px"},
+        {"region": "0,0,400px,50px"},
+        {"ratios": (0.56,)},
+        {"ratios": None},
+        {"eps": 1.0},
+        {"max_eps": 1.0},
+        {"steps": 9},
+        {"jpeg_quality": 75},
+        {"seed": 1},
+    ],
+)
+def test_another_wish_is_not_answered(asked: dict[str, Any]) -> None:
+    assert not same(record(), **asked)
+
+
+@pytest.mark.parametrize(
+    "change", [{"model": "fastgaze"}, {"weights_sha256": "x"}, {"input_sha256": "x"}, {"width": "?"}]
+)
+def test_another_model_or_photo_is_not_answered(change: dict[str, Any]) -> None:
+    assert not same(record(**change))
+    short = record()
+    del short["seed"]
+    assert not same(short)
+
+
+def test_names_that_are_no_utf8_can_be_recorded() -> None:
+    assert printable("a\udcff.png") == "a?.png"
+    assert printable("größer.png") == "größer.png"
