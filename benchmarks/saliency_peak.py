@@ -42,6 +42,9 @@ TITLES = {
     "proposed": "proposed (3 steps, Grad-CAM)",
     "ours": "ours (minimal)",
 }
+TRANSFER_LOSS = "cross_entropy"
+"""Wants the whole map's mass at the target, not one cell ahead of another: it carries over better (chosen on training photos:
+23 of 25 against 20 of 25 with the margin)."""
 Row = dict[str, Any]
 
 
@@ -168,6 +171,8 @@ def _smallest(bench: Bench, index: int, model: Any, judge: Any, methods: dict[st
     region = bench.region(target, bench.column(saliency), saliency.shape[1])
     for method, most in methods.items():
         options: Row = {"minimal": True, "eps": most, "judge": judge, "max_iter": 6}
+        if judge is not None:
+            options["loss"] = TRANSFER_LOSS
         written, result = attack(bench, pixels, region, model, method, **options)
         row = bench.row(saliency, bench.scored(written), target)
         yield {"method": method, **row, "l2": l2(written, pixels), "most": most, "queries": result.queries}
@@ -195,7 +200,7 @@ def tables(bench: Bench, index: int) -> Iterator[Row]:
     region = bench.region(target, bench.column(saliency), saliency.shape[1])
     for eps in (0.5, 1.0, 2.0, 10.0, 20.0, 30.0):
         for method in PAPER:
-            written, _ = attack(bench, pixels, region, bench.gaze_lite, method, eps=eps, max_iter=3)
+            written, _ = attack(bench, pixels, region, bench.gaze_lite, method, eps=eps, max_iter=3, loss=TRANSFER_LOSS)
             row = bench.row(saliency, bench.scored(written), target)
             yield {"method": method, "eps": eps, **row, "l2": l2(written, pixels), "held_out": index % 5 == 0}
 
@@ -206,7 +211,7 @@ def transfer(bench: Bench, index: int) -> Iterator[Row]:
         return
     pixels, saliency, target = chosen
     region = bench.region(target, bench.column(saliency), saliency.shape[1])
-    written, _ = attack(bench, pixels, region, bench.gaze_lite, "ours", eps=2.0, max_iter=5)
+    written, _ = attack(bench, pixels, region, bench.gaze_lite, "ours", eps=2.0, max_iter=5, loss=TRANSFER_LOSS)
     yield {"method": "ours", **bench.row(saliency, bench.scored(written), target), "l2": l2(written, pixels)}
 
 
