@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from art_crop.checks import check_choice
+from art_crop.checks import check_choice, check_int
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.placement import frozen
 from art_crop.estimators.torch_regressor import TorchRegressor
@@ -133,6 +134,19 @@ class PyTorchSaliencyRegressor(TorchRegressor):
         saliency = torch.cat([part.saliency for part in parts])
         first = parts[0]
         return SaliencyOutput(saliency, first.x, first.y, first.size, lambda: symmetric, first.log_density)
+
+    def after_jpeg(self, quality: int) -> PyTorchSaliencyRegressor:
+        """This cropper as it sees photos that were saved as JPEGs of a quality (1 to 100) first; weights are shared.
+
+        A model that is no :class:`~art_crop.models.cropper.Cropper` has no such path and comes back as it is.
+        """
+        if not isinstance(self.model, Cropper):
+            return self
+        check_int(quality, "quality", at_least=1, at_most=100)
+        twin, model = copy.copy(self), copy.copy(self.model)
+        model.jpeg_quality = quality
+        twin._model = model
+        return twin
 
     def grad_cam(self, x: Tensor, objective: Objective, layer: str | None = None) -> Tensor:
         """Grad-CAM maps (N, 1, H, W) in [0, 1] of what speaks for the objective, for tensor photos.

@@ -50,6 +50,8 @@ def attempts(
         goal: What must be shown. The photo itself does not fulfil it.
         settings: Budgets, steps and seed; ``jpeg_quality`` says that the pixels will be encoded with loss.
     """
+    if settings.jpeg_quality is not None:
+        estimator = estimator.after_jpeg(settings.jpeg_quality)
     height, width = pixels.shape[:2]
     most = settings.max_eps or default_max_eps(width, height)
     if settings.eps is not None:
@@ -59,7 +61,7 @@ def attempts(
     yield smallest
     if settings.jpeg_quality is None or not smallest.success:
         return
-    # Encoding drops part of what was changed, so more of it is needed than in a lossless file.
+    # Metadata or another cropper's decoder may make the file differ from what the attack saw: more of the same.
     start = max(l2(pixels, smallest.pixels), most / 64)
     yield from _growing(estimator, pixels, goal, settings, start=start, most=most)
 
