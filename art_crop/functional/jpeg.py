@@ -54,7 +54,7 @@ def smoothed_quantiser_slope(coefficients: Tensor, step: Tensor, sigma: float) -
     1 on average over c; for a step much larger than sigma it is near 0 except about the thresholds (k + 1/2) q.
     """
     distance = (torch.remainder(coefficients / step, 1) - 0.5) * step
-    nearest = sum(torch.exp(-((distance + k * step) ** 2) / (2 * sigma**2)) for k in (-1, 0, 1))
+    nearest = sum(torch.exp(-((distance + k * step) ** 2) / (2 * sigma**2)) for k in range(-4, 5))
     return step * torch.as_tensor(nearest) / (sigma * math.sqrt(2 * math.pi))
 
 
