@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -72,11 +73,15 @@ def distil(
         halfway = start or out_path.with_name(out_path.name + ".unrefined")
         for path in (out_path, kept):
             _check_writable(path)
+        if start is not None:
+            load_gaze_lite_net(start)  # a bad file should show before the photos are read
         labels, resolved = _teacher(teacher, weights, gives, device)
         photos = _photos(images, fixations)
         about = {"teacher": teacher, "photos": len(photos), "steps": steps, "batch_size": batch_size, "seed": seed}
         began = time.monotonic()
-        if not halfway.exists():
+        if start is None and halfway.exists():
+            _check_same_run(halfway, about)
+        elif start is None:
             first = Distillation(steps=steps, batch_size=batch_size, seed=seed, teacher=teacher, checkpoint=kept)
             save_gaze_lite(_train(run, labels, photos, first, resolved, None), halfway, about)
             kept.unlink(missing_ok=True)
@@ -102,6 +107,24 @@ def _check_writable(path: Path) -> None:
         raise OutputError(f"{path} cannot be written: the folder does not exist")
     if not os.access(path.absolute().parent, os.W_OK):
         raise OutputError(f"{path} cannot be written: no permission to write there")
+
+
+def _check_same_run(halfway: Path, about: dict[str, Any]) -> None:
+    """The first phase's result is taken up only by the run that made it."""
+    from safetensors import SafetensorError, safe_open
+
+    from art_crop.errors import InvalidInputError
+
+    try:
+        with safe_open(halfway, "np") as file:
+            known = json.loads((file.metadata() or {}).get("art_crop", "{}"))
+    except (SafetensorError, ValueError, OSError):
+        known = {}
+    other = ", ".join(name for name, value in about.items() if known.get(name) != value)
+    if other:
+        raise InvalidInputError(
+            f"out: {halfway} is left from a run with another {other}; remove it, or choose another file"
+        )
 
 
 def _teacher(name: str, weights: Path | None, gives: str, device: str) -> tuple[Any, str]:

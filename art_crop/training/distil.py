@@ -10,6 +10,7 @@ low.
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import math
 import pickle
@@ -72,19 +73,11 @@ class Distillation:
         check_number(self.ema, "ema", at_least=0, at_most=1)
         check_number(self.adversarial, "adversarial", at_least=0, at_most=1)
 
-    def identity(self, photos: int) -> dict[str, Any]:
+    def identity(self, photos: int, start: GazeLiteNet | None = None) -> dict[str, Any]:
         """What two runs must have in common for the one to go on where the other stopped."""
-        names: tuple[str, ...] = (
-            "steps",
-            "batch_size",
-            "learning_rate",
-            "weight_decay",
-            "human_weight",
-            "ema",
-            "adversarial",
-        )
-        names += ("seed", "teacher")
-        return {**{name: getattr(self, name) for name in names}, "photos": photos}
+        rates = ("learning_rate", "weight_decay", "human_weight", "ema", "adversarial")
+        names = ("steps", "batch_size", *rates, "seed", "teacher")
+        return {**{name: getattr(self, name) for name in names}, "photos": photos, "start": _digest(start)}
 
 
 def _divergence(target: Tensor, log_student: Tensor) -> Tensor:
@@ -152,8 +145,8 @@ def distil(
             min(1.0, (step + 1) / warm) * 0.5 * (1.01 + 0.99 * math.cos(math.pi * min(1, step / settings.steps)))
         ),
     )
-    parts = (net, average, optimiser, schedule)
-    first = _resume(settings, len(photos), parts)
+    parts, identity = (net, average, optimiser, schedule), settings.identity(len(photos), start)
+    first = _resume(settings.checkpoint, identity, parts)
     sampler = Sampler(photos, batch_size=settings.batch_size, batches=settings.steps, seed=settings.seed)
     remaining = torch.utils.data.Subset(sampler, range(first, settings.steps))
     batches: Iterable[Batch] = torch.utils.data.DataLoader(
@@ -188,7 +181,7 @@ def distil(
                 report(figures)
             sums, since = torch.zeros(2), 0
         if settings.checkpoint is not None and (step + 1) % settings.checkpoint_every == 0:
-            _keep(settings, len(photos), step + 1, parts)
+            _keep(settings.checkpoint, identity, step + 1, parts)
     average.cpu().eval()
     return average if start is not None else fold_batch_norm(average)
 
@@ -251,32 +244,37 @@ def _checked(answer: object, count: int) -> Tensor:
     return answer.float()
 
 
-def _keep(settings: Distillation, photos: int, done: int, parts: Sequence[Any]) -> None:
+def _digest(net: GazeLiteNet | None) -> str:
+    """Names the weights that a run begins with; empty for a random start."""
+    if net is None:
+        return ""
+    digest = hashlib.sha256()
+    for value in net.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _keep(path: Path, identity: dict[str, Any], done: int, parts: Sequence[Any]) -> None:
     """Write the checkpoint; an interruption leaves the old one whole."""
-    assert settings.checkpoint is not None
     buffer = io.BytesIO()
-    state = [part.state_dict() for part in parts]
-    torch.save({"step": done, "run": settings.identity(photos), "state": state}, buffer)
-    write_atomic(settings.checkpoint, buffer.getvalue())
+    torch.save({"step": done, "run": identity, "state": [part.state_dict() for part in parts]}, buffer)
+    write_atomic(path, buffer.getvalue())
 
 
-def _resume(settings: Distillation, photos: int, parts: Sequence[Any]) -> int:
+def _resume(path: Path | None, identity: dict[str, Any], parts: Sequence[Any]) -> int:
     """Load the checkpoint of the same run into net, average, optimiser and schedule; the number of steps done."""
-    if settings.checkpoint is None or not settings.checkpoint.exists():
+    if path is None or not path.exists():
         return 0
     try:
-        saved = torch.load(settings.checkpoint, weights_only=True)
+        saved = torch.load(path, weights_only=True)
         run, states, done = dict(saved["run"]), saved["state"], int(saved["step"])
     except (OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, pickle.UnpicklingError) as error:
         raise InvalidInputError(
-            f"checkpoint: {settings.checkpoint} is not a readable checkpoint; remove it or name another"
+            f"checkpoint: {path} is not a readable checkpoint; remove it or name another"
         ) from error
-    mine = settings.identity(photos)
-    if run != mine:
-        other = ", ".join(name for name in mine if run.get(name) != mine[name])
-        raise InvalidInputError(
-            f"checkpoint: {settings.checkpoint} belongs to a run with another {other}; remove it or name another"
-        )
+    if run != identity:
+        other = ", ".join(name for name, value in identity.items() if run.get(name) != value)
+        raise InvalidInputError(f"checkpoint: {path} belongs to a run with another {other}; remove it or name another")
     for part, state in zip(parts, states, strict=True):
         part.load_state_dict(state)
     return done
