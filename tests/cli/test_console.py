@@ -1,0 +1,37 @@
+"""Errors as one sentence with an exit code, and progress that lets the items through."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+from art_crop.cli.console import BAD_INPUT, errors_as_sentences, tracked
+from art_crop.errors import ImageFileError, InvalidInputError
+
+
+@pytest.mark.parametrize("kind", [InvalidInputError, ImageFileError])
+def test_our_errors_are_one_line(kind: type[Exception], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as stopped, errors_as_sentences():
+        raise kind("photo [1].png: a sentence about [red]brackets[/red] that is rather long " * 3)
+    assert stopped.value.exit_code == BAD_INPUT == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("error: photo [1].png: a sentence about [red]brackets[/red]")
+
+
+def test_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as stopped, errors_as_sentences():
+        raise KeyboardInterrupt
+    assert stopped.value.exit_code == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
+def test_bugs_show_themselves() -> None:
+    with pytest.raises(ZeroDivisionError), errors_as_sentences():
+        _ = 1 / 0
+
+
+def test_progress_lets_the_items_through(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(tracked(iter("abc"), 3, "reading")) == ["a", "b", "c"]
+    assert capsys.readouterr().err.strip() == "", "no bar where nobody watches"
