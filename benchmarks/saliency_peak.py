@@ -40,7 +40,7 @@ TITLES = {
     "fgm": "FGM",
     "fgm-levels": "FGM, single levels chosen",
     "proposed": "proposed (3 steps, Grad-CAM)",
-    "ours": "ours (minimal)",
+    "ours": "ours",
 }
 TRANSFER_LOSS = "cross_entropy"
 """Wants the whole map's mass at the target, not one cell ahead of another, and carries over better.
