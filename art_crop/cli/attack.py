@@ -66,7 +66,7 @@ def attack(
     no_figure: Annotated[bool, typer.Option("--no-figure", help="Do not draw NAME.figure.png.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
     max_pixels: Annotated[
-        int | None, typer.Option(help="Largest photo accepted, in pixels.", show_default="64 million")
+        int | None, typer.Option(help="Largest photo accepted, in pixels.", show_default="50 million")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records, one JSON object a line.")] = False,
 ) -> None:

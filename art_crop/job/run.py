@@ -37,8 +37,8 @@ from art_crop.photo import Photo, encode_jpeg, encode_png, load_photo, write_ato
 
 __all__ = ["MAX_PIXELS", "job_model", "model_name", "run_job", "saliency_map", "show_region"]
 
-MAX_PIXELS = 64_000_000
-"""Largest photo that is changed unless more are allowed."""
+MAX_PIXELS = 50_000_000
+"""Largest photo that is changed unless more are allowed: the search takes about 230 bytes of memory a pixel."""
 
 Model = PyTorchSaliencyRegressor | str
 
