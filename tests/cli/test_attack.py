@@ -260,6 +260,7 @@ def test_a_disk_that_takes_no_more_leaves_nothing(photo_file: Path, hidden: str,
     assert names(out) == []
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_an_interruption_leaves_whole_photos_and_goes_on_later(
     photo: NDArray[np.uint8], hidden: str, tmp_path: Path
@@ -270,7 +271,7 @@ def test_an_interruption_leaves_whole_photos_and_goes_on_later(
         Image.fromarray(np.roll(photo, 2 * k, 0)).save(folder / f"{k:02}.png")
     arguments = (folder, "--show", hidden, *SHOW, "--out", out)
     process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while len(list(out.glob("*.png"))) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
