@@ -85,7 +85,7 @@ class GaussianNoise(SaliencyPeakFGM):
         reject_unknown(kwargs, {*self.attack_params, "summary_writer"}, type(self).__name__)
         super().__init__(estimator, norm=norm, eps=eps, minimal=minimal, mask=mask, max_iter=1, **kwargs)
 
-    def _look(self, photos: Tensor, wish: Objective) -> tuple[Tensor, Tensor]:
+    def _look(self, photos: Tensor, wish: Objective, *, decide: bool = True) -> tuple[Tensor, Tensor]:
         noise = torch.stack([photo_noise(photo, self.seed, self._clip) for photo in photos])
         return self._verdict(photos, wish).success, noise
 

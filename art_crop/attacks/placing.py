@@ -56,18 +56,22 @@ class Placing:
         few = eps * 255 < 0.5 * self.grid.numel() ** 0.5
         return self.quantize and self.single_levels and self.norm == "2" and few
 
-    def at(self, direction: Tensor, eps: float) -> Tensor:
+    def at(self, direction: Tensor, eps: float, *, exact: bool = True) -> Tensor:
         """The photo (3, H, W) moved along ``direction`` with norm ``eps`` (uint8 levels / 255 where quantised).
 
         After rounding, the norm is at most ``eps``. It falls short of it by no more than a few thousandths, or one
         move's price where single levels are chosen; by more only where the range of pixels leaves no room, or where the
-        norm is a maximum, which has whole levels.
+        norm is a maximum, which has whole levels. With ``exact=False`` the photo is a step on the way, where neither
+        rounding (the model does that) nor the last percent of the budget matter.
         """
         if self.sparse(eps):
             moves = self._aimed_at(direction)
             budget = (eps * 255) ** 2
             if budget <= moves.capacity or moves.capacity == 0:
                 return moves.spend(budget).float() / 255
+        if not exact and self.norm == "2":
+            size = eps / float(direction.norm().clamp_min(1e-30))
+            return torch.add(self.grid, direction, alpha=size).clamp_(*self.clip)
         budgets = torch.tensor([eps], device=self.grid.device)
         moved = add_scaled(self.grid[None], direction[None], budgets, self.norm, clip=self.clip)[0]
         return self._rounded(moved, eps) if self.quantize else moved

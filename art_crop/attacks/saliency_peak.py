@@ -226,7 +226,7 @@ class SaliencyPeakFGM(EvasionAttack):
         taken, active = [0] * len(x), list(range(len(x)))
         step, total = torch.zeros_like(x), torch.zeros_like(x)
         for k in range(self.max_iter):
-            success, gradient = self._look(adversarial[active], wish.take(active))
+            success, gradient = self._look(adversarial[active], wish.take(active), decide=self.early_stop or k == 0)
             gradient = gradient if weight is None else gradient * weight[active]
             step[active] = self.momentum * step[active] - unit(gradient, self._norm)
             total[active] += step[active]
@@ -235,7 +235,9 @@ class SaliencyPeakFGM(EvasionAttack):
                 if reached and self.early_stop:
                     active.remove(i)
                 else:
-                    adversarial[i] = placings[i].at(total[i], eps[i] * math.sqrt((k + 1) / self.max_iter))
+                    budget, last = eps[i] * math.sqrt((k + 1) / self.max_iter), k + 1 == self.max_iter
+                    exact = last or self.early_stop
+                    adversarial[i] = placings[i].at(total[i], budget, exact=exact)
             if not active:
                 break
         return self._judged(x, adversarial, wish, before, taken, [int(self.random_init)] * len(x))
@@ -307,10 +309,11 @@ class SaliencyPeakFGM(EvasionAttack):
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
 
-    def _look(self, photos: Tensor, wish: Objective) -> tuple[Tensor, Tensor]:
-        """Success (n,) and gradient at photos (n, 3, H, W)."""
-        seen = self.estimator.value_and_gradient(photos, wish)
-        return seen.success if self.judge is None else self.judge.evaluate(photos, wish).success, seen.gradient
+    def _look(self, photos: Tensor, wish: Objective, *, decide: bool = True) -> tuple[Tensor, Tensor]:
+        """Success (n,) and gradient at photos (n, 3, H, W); the success is only binding where it decides something."""
+        seen = self.estimator.value_and_gradient(photos, wish, decide=decide and self.judge is None)
+        asked = decide and self.judge is not None
+        return self._verdict(photos, wish).success if asked else seen.success, seen.gradient
 
     def _verdict(self, photos: Tensor, wish: Objective) -> Evaluation:
         """Loss and success of the model that decides."""

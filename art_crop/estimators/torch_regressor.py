@@ -166,10 +166,11 @@ class TorchRegressor(PhotoEstimator, RegressorMixin, PyTorchEstimator):
         size = min(size, at_most or size)
         return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
-    def value_and_gradient(self, x: Tensor, objective: Objective) -> Evaluation:
+    def value_and_gradient(self, x: Tensor, objective: Objective, *, decide: bool = True) -> Evaluation:
         """Loss, success and the loss's gradient for photos (N, 3, H, W), in micro-batches; memory does not grow with N.
 
-        With ``gradient_dtype="bfloat16"`` a success that bfloat16 sees is confirmed in float32.
+        With ``gradient_dtype="bfloat16"`` a success that bfloat16 sees is confirmed in float32, by a forward pass; not
+        with ``decide=False``, for callers that will not ask.
 
         Raises:
             InvalidInputError: ``x`` is no floating-point tensor of at least one photo; the objective speaks of other
@@ -196,7 +197,7 @@ class TorchRegressor(PhotoEstimator, RegressorMixin, PyTorchEstimator):
                 successes.append(verdict.success)
                 gradients.append(gradient)
         success = torch.cat(successes)
-        if dtype != torch.float32 and success.any():
+        if decide and dtype != torch.float32 and success.any():
             seen = success.nonzero()[:, 0].tolist()
             success[seen] = self.evaluate(x[seen], objective.take(seen)).success
         return Evaluation(torch.cat(losses), success, torch.cat(gradients))
