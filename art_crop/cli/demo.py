@@ -18,7 +18,7 @@ Examples:
 
   art-crop demo
 
-  art-crop demo --model fastgaze --out /tmp/demo
+  art-crop demo --model fastgaze --out demo-fastgaze
 """
 
 REGION = "130px,335px,330px,425px"
