@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence, Sized
+from collections.abc import Sized
 from contextlib import ExitStack
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -409,8 +409,3 @@ def _reduce(loss: Tensor, reduction: str) -> Tensor:
     if reduction not in ("none", "mean", "sum"):
         raise InvalidInputError(f"reduction: one of none, mean, sum is needed, not {reduction!r}")
     return loss.mean() if reduction == "mean" else loss.sum() if reduction == "sum" else loss
-
-
-def as_list(values: Sequence[Any] | Any, count: int) -> list[Any]:
-    """One value for all samples, or one for each, as a list of ``count``."""
-    return list(values) if isinstance(values, (list, tuple)) else [values] * count
