@@ -1,134 +1,188 @@
-"""What ships with art_crop: one record per model, attack, metric and dataset. Nothing named here is imported here."""
+"""What ships with art_crop, registered through the hooks that every plugin uses. Nothing named here is imported."""
 
 from __future__ import annotations
 
-from art_crop.plugins.specs import PluginSpec
+from collections.abc import Iterable
+
+from art_crop.plugins.hookspecs import hookimpl
+from art_crop.plugins.specs import AttackSpec, DatasetSpec, MetricSpec, ModelSpec
 
 _ESTIMATORS = "art_crop.estimators.builtin"
 _METRICS = "art_crop.metrics"
+_WEIGHTS = "art_crop.models.weights"
 
-BUILTIN: tuple[PluginSpec, ...] = (
-    PluginSpec(
-        kind="model",
-        name="gaze-lite",
-        target=f"{_ESTIMATORS}:gaze_lite",
-        summary="embedded surrogate of the FastGaze cropper",
-        task="saliency",
-    ),
-    PluginSpec(
-        kind="model",
-        name="gaze-lite-human",
-        target=f"{_ESTIMATORS}:gaze_lite_human",
-        summary="embedded predictor of where people look",
-        task="saliency",
-    ),
-    PluginSpec(
-        kind="model",
-        name="fastgaze",
-        target=f"{_ESTIMATORS}:fastgaze",
-        summary="the deployed social-media cropper, exactly; weights are fetched once or given as weights=path",
-        licence="Apache-2.0",
-        task="saliency",
-    ),
-    PluginSpec(
-        kind="attack",
-        name="saliency-peak-fgm",
-        target="art_crop.attacks.saliency_peak:SaliencyPeakFGM",
-        summary="gradient attack that moves the salient point or the crop to a region of choice",
-        task="saliency",
-    ),
-    PluginSpec(
-        kind="attack",
-        name="gaussian-noise",
-        target="art_crop.attacks.gaussian_noise:GaussianNoise",
-        summary="baseline: Gaussian noise of a given norm, optionally inside a mask",
-    ),
-    PluginSpec(
-        kind="metric", name="psnr", target=f"{_METRICS}:PSNR", summary="peak signal-to-noise ratio of two photos, dB"
-    ),
-    PluginSpec(kind="metric", name="ssim", target=f"{_METRICS}:SSIM", summary="structural similarity of two photos"),
-    PluginSpec(kind="metric", name="l2", target=f"{_METRICS}:L2", summary="L2 norm of the change, pixels in [0, 1]"),
-    PluginSpec(
-        kind="metric", name="linf", target=f"{_METRICS}:LINF", summary="largest change of a channel, pixels in [0, 1]"
-    ),
-    PluginSpec(
-        kind="metric",
-        name="ciede2000-mean",
-        target=f"{_METRICS}:CIEDE2000_MEAN",
-        summary="mean CIEDE2000 colour difference over the pixels",
-    ),
-    PluginSpec(
-        kind="metric",
-        name="ciede2000-p95",
-        target=f"{_METRICS}:CIEDE2000_P95",
-        summary="95th percentile of the CIEDE2000 colour difference over the pixels",
-    ),
-    PluginSpec(
-        kind="metric",
-        name="nss",
-        target=f"{_METRICS}:NSS",
-        summary="normalised scanpath saliency of a map at fixations",
-        task="saliency",
-    ),
-    PluginSpec(
-        kind="metric",
-        name="auc-judd",
-        target=f"{_METRICS}:AUC_JUDD",
-        summary="area under the ROC curve of a map at fixations (Judd)",
-        task="saliency",
-    ),
-    PluginSpec(
-        kind="metric", name="cc", target=f"{_METRICS}:CC", summary="linear correlation of two maps", task="saliency"
-    ),
-    PluginSpec(
-        kind="metric",
-        name="kld",
-        target=f"{_METRICS}:KLD",
-        summary="Kullback-Leibler divergence of two densities",
-        task="saliency",
-    ),
-    PluginSpec(
-        kind="metric", name="sim", target=f"{_METRICS}:SIM", summary="overlap of two densities", task="saliency"
-    ),
-    PluginSpec(
-        kind="metric",
-        name="peak-shift",
-        target=f"{_METRICS}:PEAK_SHIFT",
-        summary="how far the salient point went towards the target, as a share of the way",
-        task="saliency",
-    ),
-    PluginSpec(
-        kind="metric",
-        name="shift-over-width",
-        target=f"{_METRICS}:SHIFT_OVER_WIDTH",
-        summary="how far the salient point went towards the target, in widths of the photo",
-        task="saliency",
-    ),
-    PluginSpec(
-        kind="metric",
-        name="mean-clipped-shift",
-        target=f"{_METRICS}:MEAN_CLIPPED_SHIFT",
-        summary="mean over photos of the peak shift, clipped to [0, 1]",
-        task="saliency",
-    ),
-    PluginSpec(
-        kind="metric",
-        name="share-at-target",
-        target=f"{_METRICS}:SHARE_AT_TARGET",
-        summary="share of photos whose salient point reached the target, with its interval",
-        task="saliency",
-    ),
-    PluginSpec(
-        kind="dataset",
-        name="osie",
-        target="art_crop.datasets.osie:OSIE",
-        summary="700 photos of 800x600 with the fixations of 15 observers",
-        task="saliency",
-    ),
-    PluginSpec(
-        kind="dataset",
-        name="folder",
-        target="art_crop.datasets.folder:Folder",
-        summary="the photos of a folder",
-    ),
-)
+
+@hookimpl
+def art_crop_models() -> Iterable[ModelSpec]:
+    """Models of this package."""
+    return (
+        ModelSpec(
+            name="gaze-lite",
+            target=f"{_ESTIMATORS}:gaze_lite",
+            summary="embedded surrogate of the FastGaze cropper",
+            task="saliency",
+            licence="MIT",
+            weights="embedded",
+        ),
+        ModelSpec(
+            name="gaze-lite-human",
+            target=f"{_ESTIMATORS}:gaze_lite_human",
+            summary="embedded predictor of where people look",
+            task="saliency",
+            licence="MIT",
+            weights="embedded",
+        ),
+        ModelSpec(
+            name="fastgaze",
+            target=f"{_ESTIMATORS}:fastgaze",
+            summary="the deployed social-media cropper, exactly; weights are fetched once or given as weights=path",
+            task="saliency",
+            licence="Apache-2.0",
+            weights=f"{_WEIGHTS}:FASTGAZE",
+        ),
+    )
+
+
+@hookimpl
+def art_crop_attacks() -> Iterable[AttackSpec]:
+    """Attacks of this package."""
+    return (
+        AttackSpec(
+            name="saliency-peak-fgm",
+            target="art_crop.attacks.saliency_peak:SaliencyPeakFGM",
+            summary="gradient attack that moves the salient point or the crop to a region of choice",
+            task="saliency",
+            licence="MIT",
+        ),
+        AttackSpec(
+            name="gaussian-noise",
+            target="art_crop.attacks.gaussian_noise:GaussianNoise",
+            summary="baseline: Gaussian noise of a given norm, optionally inside a mask",
+            licence="MIT",
+        ),
+    )
+
+
+@hookimpl
+def art_crop_metrics() -> Iterable[MetricSpec]:
+    """Metrics of this package."""
+    return (
+        MetricSpec(
+            name="psnr",
+            target=f"{_METRICS}:PSNR",
+            summary="peak signal-to-noise ratio of two photos, dB",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="ssim",
+            target=f"{_METRICS}:SSIM",
+            summary="structural similarity of two photos",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="l2",
+            target=f"{_METRICS}:L2",
+            summary="L2 norm of the change, pixels in [0, 1]",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="linf",
+            target=f"{_METRICS}:LINF",
+            summary="largest change of a channel, pixels in [0, 1]",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="ciede2000-mean",
+            target=f"{_METRICS}:CIEDE2000_MEAN",
+            summary="mean CIEDE2000 colour difference over the pixels",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="ciede2000-p95",
+            target=f"{_METRICS}:CIEDE2000_P95",
+            summary="95th percentile of the CIEDE2000 colour difference over the pixels",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="nss",
+            target=f"{_METRICS}:NSS",
+            summary="normalised scanpath saliency of a map at fixations",
+            task="saliency",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="auc-judd",
+            target=f"{_METRICS}:AUC_JUDD",
+            summary="area under the ROC curve of a map at fixations (Judd)",
+            task="saliency",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="cc",
+            target=f"{_METRICS}:CC",
+            summary="linear correlation of two maps",
+            task="saliency",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="kld",
+            target=f"{_METRICS}:KLD",
+            summary="Kullback-Leibler divergence of two densities",
+            task="saliency",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="sim",
+            target=f"{_METRICS}:SIM",
+            summary="overlap of two densities",
+            task="saliency",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="peak-shift",
+            target=f"{_METRICS}:PEAK_SHIFT",
+            summary="how far the salient point went towards the target, as a share of the way",
+            task="saliency",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="shift-over-width",
+            target=f"{_METRICS}:SHIFT_OVER_WIDTH",
+            summary="how far the salient point went towards the target, in widths of the photo",
+            task="saliency",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="mean-clipped-shift",
+            target=f"{_METRICS}:MEAN_CLIPPED_SHIFT",
+            summary="mean over photos of the peak shift, clipped to [0, 1]",
+            task="saliency",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="share-at-target",
+            target=f"{_METRICS}:SHARE_AT_TARGET",
+            summary="share of photos whose salient point reached the target, with its interval",
+            task="saliency",
+            licence="MIT",
+        ),
+    )
+
+
+@hookimpl
+def art_crop_datasets() -> Iterable[DatasetSpec]:
+    """Datasets of this package."""
+    return (
+        DatasetSpec(
+            name="osie",
+            target="art_crop.datasets.osie:OSIE",
+            summary="700 photos of 800x600 with the fixations of 15 observers",
+            task="saliency",
+            licence="MIT",
+        ),
+        DatasetSpec(
+            name="folder",
+            target="art_crop.datasets.folder:Folder",
+            summary="the photos of a folder",
+        ),
+    )

@@ -13,8 +13,15 @@ from packaging.requirements import Requirement
 
 import art_crop
 from art_crop.errors import InvalidInputError, MissingDependencyError
-from art_crop.plugins.builtin import BUILTIN
+from art_crop.plugins import builtin
 from art_crop.plugins.specs import Kind, PluginSpec
+
+BUILTIN: tuple[PluginSpec, ...] = (
+    *builtin.art_crop_models(),
+    *builtin.art_crop_attacks(),
+    *builtin.art_crop_metrics(),
+    *builtin.art_crop_datasets(),
+)
 
 
 @dataclass(frozen=True)

@@ -1,53 +1,151 @@
-"""The record by which a model, attack, metric or dataset is known before any of its code is imported."""
+"""The records by which models, attacks, metrics, data, defences and executors are known before any of their code runs.
+
+A plugin's hooks return these; see :mod:`art_crop.plugins.hookspecs`. Making one imports nothing that it names.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import ClassVar, Literal
+
+from packaging.requirements import InvalidRequirement, Requirement
 
 from art_crop.errors import InvalidInputError
 
-Kind = Literal["model", "attack", "metric", "dataset"]
-KINDS: tuple[Kind, ...] = ("model", "attack", "metric", "dataset")
+__all__ = [
+    "KINDS",
+    "AttackSpec",
+    "DatasetSpec",
+    "DefenceSpec",
+    "ExecutorSpec",
+    "Kind",
+    "MetricSpec",
+    "ModelSpec",
+    "PluginSpec",
+]
+
+Kind = Literal["model", "attack", "metric", "dataset", "defence", "executor"]
+KINDS: tuple[Kind, ...] = ("model", "attack", "metric", "dataset", "defence", "executor")
+TASKS = ("", "saliency", "quality", "classification")
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PluginSpec:
-    """One named object and where it lives; validated on construction.
+    """One named object and where it lives; make one of its subclasses. Every field is checked when it is made.
 
     Attributes:
-        kind: "model", "attack", "metric" or "dataset".
-        name: lower-case words joined by hyphens, unique within its kind.
-        target: "package.module:attribute"; a model's and a dataset's target is called with the user's keyword
-            arguments, an attack's is the class, a metric's is the metric itself.
-        summary: one line for listings.
-        licence: SPDX identifier of the code or, for models and datasets, of the weights or data.
-        task: what it works on, such as "saliency", "quality" or "classification"; empty where it fits all.
-        requirements: extras or pip requirements beyond the core, such as ("optuna>=4",).
+        name: Lower-case words joined by hyphens; unique within its kind.
+        target: ``"package.module:attribute"``, imported when the object is asked for and not before.
+        summary: One line for listings.
+        task: What it works on: ``"saliency"``, ``"quality"``, ``"classification"``; empty where it fits all.
+        licence: SPDX identifier; for models and datasets of the weights or the data. Empty: not stated.
+        requirements: pip requirements beyond the plugin's own, such as ``("optuna>=4",)``; where one is not installed
+            the object stays listed, and asking for it names the ``pip install`` that cures it.
+        version: Of this object (weights, data) where it has one of its own; empty: its distribution's.
 
     Raises:
-        InvalidInputError: a field is malformed.
+        InvalidInputError: A field is malformed.
     """
 
-    kind: Kind
+    kind: ClassVar[Kind]
+
     name: str
     target: str
     summary: str
-    licence: str = "MIT"
     task: str = ""
+    licence: str = ""
     requirements: tuple[str, ...] = ()
+    version: str = ""
 
     def __post_init__(self) -> None:
-        """Validate every field that a listing or a loader relies on."""
-        if self.kind not in KINDS:
-            raise InvalidInputError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
+        """Check every field that a listing or a loader relies on."""
+        if not hasattr(self, "kind"):
+            raise InvalidInputError("PluginSpec: make a ModelSpec, AttackSpec, MetricSpec, … instead")
+        what = f"{type(self).__name__} {self.name!r}"
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "requirements" and not (isinstance(value, str) and (value.isprintable() or not value)):
+                raise InvalidInputError(f"{what}: {field.name} must be text of one line, not {value!r}")
         if not _NAME.fullmatch(self.name):
-            raise InvalidInputError(f"name must be lower-case words joined by hyphens, not {self.name!r}")
-        if not _TARGET.fullmatch(self.target):
-            raise InvalidInputError(f"target of {self.name!r} must read 'module:attribute', not {self.target!r}")
-        if not self.summary or "\n" in self.summary:
-            raise InvalidInputError(f"summary of {self.name!r} must be one line that is not empty")
+            raise InvalidInputError(f"{what}: name must be lower-case words joined by hyphens")
+        _check_target(what, "target", self.target)
+        if not self.summary.strip():
+            raise InvalidInputError(f"{what}: summary must not be empty")
+        if self.task not in TASKS:
+            raise InvalidInputError(f"{what}: task must be one of {', '.join(TASKS[1:])} or empty, not {self.task!r}")
+        if not isinstance(self.requirements, tuple) or not all(isinstance(r, str) for r in self.requirements):
+            raise InvalidInputError(f"{what}: requirements must be a tuple of texts, not {self.requirements!r}")
+        for requirement in self.requirements:
+            _check_requirement(what, requirement)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(PluginSpec):
+    """A model; the target is called with the user's keyword arguments and returns an ART estimator.
+
+    Attributes:
+        weights: ``"embedded"``, or ``"package.module:attribute"`` of a :class:`~art_crop.models.weights.WeightFile`
+            that ``art-crop models fetch NAME`` downloads; empty where weights are the model's own affair.
+    """
+
+    kind: ClassVar[Kind] = "model"
+    weights: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the weights' place as well."""
+        super().__post_init__()
+        if self.weights not in ("", "embedded"):
+            _check_target(f"ModelSpec {self.name!r}", "weights", self.weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackSpec(PluginSpec):
+    """An attack; the target is the class, a subclass of ART's ``EvasionAttack``."""
+
+    kind: ClassVar[Kind] = "attack"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec(PluginSpec):
+    """A metric; the target is the :class:`~art_crop.metrics.Metric` itself."""
+
+    kind: ClassVar[Kind] = "metric"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(PluginSpec):
+    """A dataset; the target is called with the user's keyword arguments, such as ``root``."""
+
+    kind: ClassVar[Kind] = "dataset"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefenceSpec(PluginSpec):
+    """A defence; the target is called with the user's keyword arguments and returns an ART preprocessor."""
+
+    kind: ClassVar[Kind] = "defence"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorSpec(PluginSpec):
+    """Where a benchmark suite's work is done; the target is called with the user's keyword arguments."""
+
+    kind: ClassVar[Kind] = "executor"
+
+
+def _check_target(what: str, field: str, value: str) -> None:
+    if not _TARGET.fullmatch(value):
+        raise InvalidInputError(f"{what}: {field} must read 'package.module:attribute', not {value!r}")
+
+
+def _check_requirement(what: str, requirement: str) -> None:
+    try:
+        Requirement(requirement)
+    except InvalidRequirement as error:
+        raise InvalidInputError(
+            f"{what}: requirements: {requirement!r} is not what pip understands; such as 'optuna>=4'"
+        ) from error

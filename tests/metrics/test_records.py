@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 import art_crop
 from art_crop import metrics
-from art_crop.plugins.builtin import BUILTIN
+from art_crop.plugins.registry import BUILTIN
 
 PHOTO_METRICS = (
     metrics.L2,

@@ -9,7 +9,7 @@ import pytest
 import art_crop
 from art_crop.errors import InvalidInputError, MissingDependencyError
 from art_crop.plugins import registry
-from art_crop.plugins.builtin import BUILTIN
+from art_crop.plugins.registry import BUILTIN
 from art_crop.plugins.specs import PluginSpec
 
 
