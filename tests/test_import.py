@@ -9,7 +9,7 @@ import pytest
 
 import art_crop
 
-HEAVY = "{'torch', 'art', 'numpy', 'scipy', 'skimage', 'PIL', 'matplotlib', 'typer', 'pluggy'}"
+HEAVY = "{'torch', 'art', 'numpy', 'scipy', 'skimage', 'PIL', 'matplotlib', 'typer', 'rich'}"
 
 
 def run_fresh(code: str) -> str:
@@ -28,6 +28,10 @@ def run_fresh(code: str) -> str:
 )
 def test_imports_neither_torch_nor_art_nor_numpy(code: str) -> None:
     assert run_fresh(f"{code}\nimport sys; print(sorted({HEAVY} & set(sys.modules)))") == "[]"
+
+
+def test_the_package_itself_reads_no_plugin() -> None:
+    assert run_fresh("import art_crop, sys; print({'pluggy', 'importlib.metadata'} & set(sys.modules))") == "set()"
 
 
 def test_public_names_are_what_the_registry_defines() -> None:

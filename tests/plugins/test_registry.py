@@ -10,7 +10,7 @@ import art_crop
 from art_crop.errors import InvalidInputError, MissingDependencyError
 from art_crop.plugins import registry
 from art_crop.plugins.registry import BUILTIN
-from art_crop.plugins.specs import PluginSpec
+from art_crop.plugins.specs import AttackSpec, DatasetSpec, ModelSpec
 
 
 def test_every_builtin_target_exists() -> None:
@@ -78,8 +78,7 @@ def test_unknown_name_gives_the_nearest(load, name: str, hint: str) -> None:  # 
 
 
 def test_missing_requirement_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    needy = PluginSpec(
-        kind="attack",
+    needy = AttackSpec(
         name="needy",
         target="json:JSONDecoder",
         summary="needs more",
@@ -95,7 +94,7 @@ def test_keyword_arguments_reach_the_target(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(
         registry,
         "BUILTIN",
-        (PluginSpec(kind="dataset", name="fractions", target="fractions:Fraction", summary="a number"),),
+        (DatasetSpec(name="fractions", target="fractions:Fraction", summary="a number"),),
     )
     assert registry.load_dataset("fractions", numerator=6, denominator=4) * 2 == 3
 
@@ -103,7 +102,6 @@ def test_keyword_arguments_reach_the_target(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("kind", "thing"),
         ("name", "Gaze Lite"),
         ("name", ""),
         ("target", "art_crop.models"),
@@ -113,6 +111,6 @@ def test_keyword_arguments_reach_the_target(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_malformed_records_are_refused(field: str, value: str) -> None:
-    fields = {"kind": "model", "name": "x", "target": "a.b:c", "summary": "s", field: value}
+    fields = {"name": "x", "target": "a.b:c", "summary": "s", field: value}
     with pytest.raises(InvalidInputError, match=field):
-        PluginSpec(**fields)  # type: ignore[arg-type]
+        ModelSpec(**fields)
