@@ -14,7 +14,8 @@ import torch
 from art.attacks.attack import EvasionAttack
 from torch import Tensor
 
-from art_crop.attacks.saliency_peak import AttackResult, SaliencyPeakFGM, photo_noise
+from art_crop.attacks.results import AttackResult, photo_noise
+from art_crop.attacks.saliency_peak import SaliencyPeakFGM
 from art_crop.checks import reject_unknown
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.geometry import Region

@@ -7,15 +7,14 @@ algorithm 1):
 
 with the plain gradient (signs suffer where a model blurs), multiplied by the model's Grad-CAM map, and the whole
 perturbation scaled to the L2 norm that was asked for. N = 1 is FGM. Beyond the paper: any number of steps, momentum,
-the smallest perturbation that succeeds, results in whole grey levels, success judged on what is returned.
+the smallest perturbation that succeeds, results in whole grey levels, success judged on what is returned, and gradients
+that hold on other models (:mod:`art_crop.attacks.transfer`).
 """
 
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Sequence, Sized
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -24,7 +23,11 @@ from art.attacks.attack import EvasionAttack
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from art_crop.attacks import transfer
 from art_crop.attacks.placing import Placing
+from art_crop.attacks.results import AttackResult, photo_noise
+from art_crop.attacks.smallest import bisect
+from art_crop.attacks.wishes import Located, find_places, wishes
 from art_crop.checks import check_choice, check_int, check_mask, check_number, reject_unknown
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
@@ -33,25 +36,9 @@ from art_crop.functional.norms import Norm, norm_of, unit
 from art_crop.geometry import Region, check_ratios
 from art_crop.objectives import LOSSES, PEAKS, CropContainsRegion, Loss, Objective, Peak, PeakInRegion
 
-__all__ = ["AttackResult", "SaliencyPeakFGM", "photo_noise"]
+__all__ = ["AttackResult", "SaliencyPeakFGM"]
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class AttackResult:
-    """What became of one photo; ``success`` is decided in float32 on exactly the photo that was returned."""
-
-    success: bool
-    success_before: bool
-    l2: float
-    """L2 norm of the change over the whole photo, in units of ``clip_values``."""
-    linf: float
-    loss: float
-    gradients: int
-    """Forward and backward passes, Grad-CAM's included."""
-    queries: int
-    """Forward passes alone."""
 
 
 class SaliencyPeakFGM(EvasionAttack):
@@ -86,6 +73,15 @@ class SaliencyPeakFGM(EvasionAttack):
         quantize: Return photos in whole levels of uint8, divided by 255: what a file holds. ``"round"``: always by
             plain rounding; True: at budgets too small for that, single levels are chosen where they are worth most.
             Photos that are not in whole levels are rounded first, everywhere; the budget counts from there.
+        smoothing: Standard deviation, in pixels, of a Gaussian filter on the gradient; 0: none. This option and the next
+            six make results hold on models that were not attacked; see :mod:`~art_crop.attacks.transfer`.
+        diversity: Share of the steps that see the photo at a random size.
+        averaging: Kinds of changed copies over which a gradient is averaged: ``"resize"``, ``"jpeg"``, ``"blur"``.
+        draws: Copies of each kind.
+        features: Layers whose activations should grow at the target and shrink at the old peak; ``"auto"``: four
+            convolutions of the model's second half; None: none.
+        feature_weight: Of the features' term beside the loss.
+        ensemble: Further estimators, whose gradients of norm 1 are added to this one's.
         judge: Another estimator that decides success, asked and never looked into: gradients of a surrogate, verdicts
             of the model that is meant. None: the model attacked.
         early_stop: End a photo's steps as soon as it succeeds, with the budget of that step.
@@ -101,6 +97,7 @@ class SaliencyPeakFGM(EvasionAttack):
     attack_params: ClassVar[list[str]] = [
         *EvasionAttack.attack_params,
         *("norm", "eps", "max_iter", "minimal", "mask", "layer", "momentum", "by", "ratios", "loss"),
+        *("smoothing", "diversity", "averaging", "draws", "features", "feature_weight", "ensemble"),
         *("quantize", "judge", "early_stop", "random_init", "seed", "verbose"),
     ]
     _estimator_requirements = (PyTorchSaliencyRegressor,)
@@ -119,6 +116,13 @@ class SaliencyPeakFGM(EvasionAttack):
         by: Peak = "cell",
         ratios: Sequence[float] | None = None,
         loss: Loss = "margin",
+        smoothing: float = 0.0,
+        diversity: float = 0.0,
+        averaging: Sequence[transfer.Copy] = (),
+        draws: int = 1,
+        features: Sequence[str] | Literal["auto"] | None = None,
+        feature_weight: float = 1.0,
+        ensemble: Sequence[PyTorchSaliencyRegressor] = (),
         quantize: bool | Literal["round"] = True,
         judge: PyTorchSaliencyRegressor | None = None,
         early_stop: bool = False,
@@ -132,6 +136,8 @@ class SaliencyPeakFGM(EvasionAttack):
         self.norm, self.eps, self.max_iter, self.minimal = norm, eps, max_iter, minimal
         self.mask, self.layer, self.momentum = mask, layer, momentum
         self.by, self.ratios, self.loss = by, ratios, loss
+        self.smoothing, self.diversity, self.averaging, self.draws = smoothing, diversity, averaging, draws
+        self.features, self.feature_weight, self.ensemble = features, feature_weight, ensemble
         self.quantize, self.judge, self.early_stop, self.random_init = quantize, judge, early_stop, random_init
         self.seed, self.verbose = seed, verbose
         self.results: list[AttackResult] = []
@@ -152,12 +158,9 @@ class SaliencyPeakFGM(EvasionAttack):
         check_choice(self.loss, "loss", LOSSES)
         check_int(self.seed, "seed", at_least=0)
         check_choice(self.quantize, "quantize", (True, False, "round"))
-        if self.judge is not None and not isinstance(self.judge, PyTorchSaliencyRegressor):
-            raise InvalidInputError(
-                f"judge: a PyTorchSaliencyRegressor or None is needed, not {type(self.judge).__name__}"
-            )
-        if self.judge is not None and tuple(self.judge.clip_values) != tuple(self.estimator.clip_values):
-            raise InvalidInputError(f"judge: clip_values {self.estimator.clip_values} are needed, as the estimator's")
+        if self.judge is not None:
+            self._check_other(self.judge, "judge")
+        self._check_transfer()
         for name in ("minimal", "early_stop", "random_init", "verbose"):
             check_choice(getattr(self, name), name, (True, False))
         if self.ratios is not None:
@@ -166,6 +169,29 @@ class SaliencyPeakFGM(EvasionAttack):
             raise InvalidInputError(
                 "quantize: needs an estimator with clip_values=(0, 1); set quantize=False for others"
             )
+
+    def _check_transfer(self) -> None:
+        check_number(self.smoothing, "smoothing", at_least=0)
+        check_number(self.diversity, "diversity", at_least=0, at_most=1)
+        check_int(self.draws, "draws", at_least=1)
+        check_number(self.feature_weight, "feature_weight", at_least=0)
+        for name in ("averaging", "ensemble"):
+            if not isinstance(getattr(self, name), (list, tuple)):
+                raise InvalidInputError(f"{name}: a list is needed, not {getattr(self, name)!r}")
+        for kind in self.averaging:
+            check_choice(kind, "averaging", transfer.COPIES)
+        for other in self.ensemble:
+            self._check_other(other, "ensemble")
+        if isinstance(self.features, str) and self.features != "auto":
+            raise InvalidInputError(f'features: "auto", a list of layers or None is needed, not {self.features!r}')
+        for model in self._models if self.features is not None else ():
+            transfer.feature_layers(model.model, self.features)
+
+    def _check_other(self, other: Any, name: str) -> None:
+        if not isinstance(other, PyTorchSaliencyRegressor):
+            raise InvalidInputError(f"{name}: a PyTorchSaliencyRegressor is needed, not {type(other).__name__}")
+        if tuple(other.clip_values) != tuple(self.estimator.clip_values):
+            raise InvalidInputError(f"{name}: clip_values {self.estimator.clip_values} are needed, as the estimator's")
 
     def set_params(self, **kwargs: Any) -> None:
         """Change parameters, all or, where one of them is refused, none."""
@@ -195,13 +221,14 @@ class SaliencyPeakFGM(EvasionAttack):
         """
         reject_unknown(kwargs, (), "generate")
         tensor = self.estimator.to_tensor(x)
-        objective = self._objective(y, len(tensor))
+        objective = wishes(y, len(tensor), self._objective)
         budgets = self._budgets(len(tensor))
         masks = None if mask is None else self._user_mask(mask, x)
         adversarial, self.results = tensor.clone(), []
+        self._source = self._gradient_source()
         with tqdm(total=len(tensor), desc=type(self).__name__, unit="photo", disable=not self.verbose) as bar:
             for part in self.estimator.chunks(len(tensor)):
-                wish = objective.take(range(part.start, part.stop))
+                wish = self._located(tensor[part], objective.take(range(part.start, part.stop)))
                 weight = self._weight(tensor[part], wish, None if masks is None else masks[part])
                 search = self._smallest_of_each if self.minimal else self._steps
                 adversarial[part], results = search(tensor[part], wish, weight, budgets[part].tolist())
@@ -271,7 +298,12 @@ class SaliencyPeakFGM(EvasionAttack):
             downhill = -gradient if weight is None else -gradient * weight
             direction = (direction * k + downhill) / (k + 1)
             along = direction[0]
-            found, found_at, asked = self._bisect(placing, along, wish, eps, reach)
+            found, found_at, asked = bisect(
+                lambda budget: placing.at(along, budget)[None],  # noqa: B023
+                lambda photo: bool(self._verdict(photo, wish).success),
+                eps,
+                reach,
+            )
             queries += asked
             if found is None:
                 best = found = placing.at(along, eps)[None] if reach is None else best
@@ -281,39 +313,42 @@ class SaliencyPeakFGM(EvasionAttack):
                 _, gradient = self._look(found, wish)
         return self._judged(x, best, wish, [False], [self.max_iter], [queries])
 
-    def _bisect(
-        self, placing: Placing, direction: Tensor, wish: Objective, most: float, reach: float | None
-    ) -> tuple[Tensor | None, float, int]:
-        """Smallest budget along a direction, to half a percent: the photo, its budget (inf: none), and queries."""
-        asked, low, high, found = 0, 0.0, min(most, reach if reach is not None else most / 64), None
-        while found is None:
-            candidate = placing.at(direction, high)[None]
-            asked += 1
-            if bool(self._verdict(candidate, wish).success):
-                found = candidate
-            elif high >= most:
-                return None, math.inf, asked
-            else:
-                low, high = high, min(most, high * (1.15 if reach is not None else 2))
-        # A corrected direction ends close to the last one's budget: look there first.
-        guess = 0.95 * high if reach is not None and low == 0 else (low + high) / 2
-        while high - low > 0.005 * high:
-            candidate = placing.at(direction, guess)[None]
-            asked += 1
-            if bool(self._verdict(candidate, wish).success):
-                found, high = candidate, guess
-            else:
-                low = guess
-            guess = (low + high) / 2 if low > 0 else (0.5 if reach is None else 0.9) * high
-        return found, high, asked
-
     # -- the pieces ----------------------------------------------------------------------------------------------------
 
     def _look(self, photos: Tensor, wish: Objective, *, decide: bool = True) -> tuple[Tensor, Tensor]:
         """Success (n,) and gradient at photos (n, 3, H, W); the success is only binding where it decides something."""
-        seen = self.estimator.value_and_gradient(photos, wish, decide=decide and self.judge is None)
-        asked = decide and self.judge is not None
-        return self._verdict(photos, wish).success if asked else seen.success, seen.gradient
+        gradient, success = self._source(photos, wish, decide and self.judge is None)
+        if decide and (success is None or self.judge is not None):
+            success = self._verdict(photos, wish).success
+        return torch.zeros(len(photos), dtype=torch.bool) if success is None else success, gradient
+
+    @property
+    def _models(self) -> list[PyTorchSaliencyRegressor]:
+        return [self.estimator, *self.ensemble]
+
+    def _gradient_source(self) -> transfer.Source:
+        """The options for transfer, one about the other."""
+        sources = []
+        for model in self._models:
+            layers = transfer.feature_layers(model.model, self.features)
+            sources.append(
+                transfer.with_features(model, layers, self.feature_weight) if layers else transfer.plain(model)
+            )
+        source = transfer.ensembled(sources) if len(sources) > 1 else sources[0]
+        if self.averaging:
+            source = transfer.averaged(source, self.averaging, self.draws, self.seed, self._clip)
+        if self.diversity:
+            source = transfer.diverse(source, self.diversity, self.seed, self._clip)
+        return transfer.smoothed(source, self.smoothing) if self.smoothing else source
+
+    def _located(self, x: Tensor, wish: Objective) -> Objective:
+        """The wish, with the photos' places where an option needs them: the judge's peak, or the model's own."""
+        if self.features is None:
+            return wish
+        regions = getattr(wish, "regions", None)
+        if regions is None:
+            raise InvalidInputError("y: regions are needed where features are moved as well, not another objective")
+        return Located(wish, find_places((self.judge or self.estimator).output(self.estimator.to_array(x)), regions))
 
     def _verdict(self, photos: Tensor, wish: Objective) -> Evaluation:
         """Loss and success of the model that decides."""
@@ -356,7 +391,8 @@ class SaliencyPeakFGM(EvasionAttack):
         queries: list[int],
     ) -> tuple[Tensor, list[AttackResult]]:
         """The photos with their records; success as float32 sees exactly these photos."""
-        gradients = [count + (self.mask is not None) for count in gradients]
+        each = len(self._models) * (1 + self.draws * len(self.averaging))
+        gradients = [count * each + (self.mask is not None) for count in gradients]
         final = self._verdict(adversarial, wish)
         delta = adversarial - x
         columns = (final.success, norm_of(delta), norm_of(delta, "inf"), final.loss)
@@ -370,29 +406,7 @@ class SaliencyPeakFGM(EvasionAttack):
         cam: Tensor = self.estimator.grad_cam(x, wish, self.layer)
         return cam if mask is None else cam * mask
 
-    def _objective(self, y: Any, count: int) -> Objective:
-        if hasattr(y, "take") and callable(y) and not isinstance(y, np.ndarray):
-            if isinstance(y, Sized) and len(y) != count:
-                raise InvalidInputError(f"y: an objective for {count} photos is needed, this one speaks of {len(y)}")
-            return y  # type: ignore[no-any-return]
-        if isinstance(y, Region):
-            regions = [y] * count
-        elif isinstance(y, (list, tuple)) and all(isinstance(region, Region) for region in y):
-            regions = list(y)
-        else:
-            try:
-                array = np.asarray(y, dtype=np.float64)
-            except (TypeError, ValueError):
-                array = np.empty(0)
-            if array.ndim != 2 or array.shape[1] != 4:
-                given = f"shape {array.shape}" if array.size else repr(y)
-                raise InvalidInputError(
-                    f"y: the regions to show are needed: a Region, a list of them, or numbers ({count}, 4) "
-                    f"as x0, y0, x1, y1, not {given}"
-                )
-            regions = [Region(*map(float, row)) for row in array]
-        if len(regions) != count:
-            raise InvalidInputError(f"y: {count} regions are needed, one a photo, not {len(regions)}")
+    def _objective(self, regions: list[Region]) -> Objective:
         if self.ratios is not None:
             return CropContainsRegion(regions, self.ratios, loss=self.loss)
         return PeakInRegion(regions, by=self.by, loss=self.loss)
@@ -407,11 +421,3 @@ class SaliencyPeakFGM(EvasionAttack):
         full = check_mask(mask, x.shape)
         full = full if self.estimator.channels_first else full.transpose(0, 3, 1, 2)
         return torch.from_numpy(np.array(full, order="C")).to(self.estimator.device)  # a copy, for it may be read-only
-
-
-def photo_noise(x: Tensor, seed: int, clip: tuple[float, float] = (0.0, 1.0)) -> Tensor:
-    """Gaussian noise shaped like a photo, from a stream that belongs to the seed and the photo's own pixels."""
-    levels = ((x - clip[0]) * (255 / (clip[1] - clip[0]))).round().to(torch.uint8).cpu().numpy().tobytes()
-    # numpy's seeds take numbers of any size; torch's generator on a CPU looks at the lowest 32 bits only.
-    stream = np.random.default_rng([seed, zlib.crc32(levels)])
-    return torch.from_numpy(stream.standard_normal(x.shape, np.float32)).to(x.device)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from art_crop.attacks.saliency_peak import AttackResult, SaliencyPeakFGM
+from art_crop.attacks.results import AttackResult
+from art_crop.attacks.saliency_peak import SaliencyPeakFGM
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.job.goal import Goal
 from art_crop.job.measure import l2

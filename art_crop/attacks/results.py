@@ -1,0 +1,40 @@
+"""What became of a photo, and the random streams that belong to it."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["AttackResult", "photo_noise", "photo_stream"]
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """What became of one photo; ``success`` is decided in float32 on exactly the photo that was returned."""
+
+    success: bool
+    success_before: bool
+    l2: float
+    """L2 norm of the change over the whole photo, in units of ``clip_values``."""
+    linf: float
+    loss: float
+    gradients: int
+    """Forward and backward passes, Grad-CAM's included."""
+    queries: int
+    """Forward passes alone."""
+
+
+def photo_stream(x: Tensor, seed: int, clip: tuple[float, float] = (0.0, 1.0)) -> np.random.Generator:
+    """A random stream that belongs to the seed and the photo's own pixels, whatever else is in the batch."""
+    levels = ((x - clip[0]) * (255 / (clip[1] - clip[0]))).round().to(torch.uint8).cpu().numpy().tobytes()
+    # numpy's seeds take numbers of any size; torch's generator on a CPU looks at the lowest 32 bits only.
+    return np.random.default_rng([seed, zlib.crc32(levels)])
+
+
+def photo_noise(x: Tensor, seed: int, clip: tuple[float, float] = (0.0, 1.0)) -> Tensor:
+    """Gaussian noise shaped like a photo, from its :func:`photo_stream`."""
+    return torch.from_numpy(photo_stream(x, seed, clip).standard_normal(x.shape, np.float32)).to(x.device)

@@ -1,0 +1,214 @@
+"""What makes a surrogate's gradient hold on another model: each option is one function around a source of gradients.
+
+- Smoothing: the gradient is filtered with a Gaussian, as if it were averaged over shifted photos (translation
+  invariance; Dong et al., "Evading Defenses to Transferable Adversarial Examples by Translation-Invariant Attacks",
+  CVPR 2019, equation 7).
+- Input diversity: a step sees the photo at a random size (Xie et al., "Improving Transferability of Adversarial
+  Examples with Input Diversity", CVPR 2019). A saliency map keeps its proportions, so nothing is padded.
+- Averaging over transformed copies (expectation over transformation; Athalye et al., ICML 2018): what a photo goes
+  through before another model sees it.
+- Feature energy: the activations of chosen layers about the target against those about the old peak, beside the loss
+  on the map (after Zhou et al., "Transferable Adversarial Perturbations", ECCV 2018, who move features too).
+- Ensembles: each model's gradient with norm 1, added up (after Liu et al., ICLR 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from art_crop.attacks.results import photo_stream
+from art_crop.attacks.wishes import Located
+from art_crop.errors import InvalidInputError
+from art_crop.estimators.activations import watched
+from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+from art_crop.functional.filters import gaussian_blur
+from art_crop.functional.norms import unit
+from art_crop.models.jpeg_path import through_jpeg
+from art_crop.objectives import Objective, Verdict
+
+__all__ = ["COPIES", "Look", "Source", "averaged", "diverse", "ensembled", "plain", "smoothed", "with_features"]
+
+Copy = Literal["resize", "jpeg", "blur"]
+SPREAD = 0.06
+"""Standard deviation of the spots in which features are counted, as a share of the photo's longer side."""
+
+
+class Look(NamedTuple):
+    """Gradient (n, 3, H, W) of the loss at some photos, and their successes where the same pass has told them."""
+
+    gradient: Tensor
+    success: Tensor | None
+
+
+Source = Callable[[Tensor, Objective, bool], Look]
+"""Photos (n, 3, H, W), their wishes, and whether the successes will be used -> a look."""
+
+
+def plain(estimator: PyTorchSaliencyRegressor) -> Source:
+    """The loss's own gradient."""
+
+    def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
+        seen = estimator.value_and_gradient(photos, wish, decide=decide)
+        return Look(seen.gradient, seen.success)
+
+    return look
+
+
+def with_features(estimator: PyTorchSaliencyRegressor, layers: Sequence[str], weight: float) -> Source:
+    """The gradient of loss + weight * mean over layers of log(energy at the old peak / energy at the target)."""
+
+    def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
+        if not isinstance(wish, Located):
+            raise InvalidInputError("features: the old peak and the target are needed; give regions as y")
+        with ExitStack() as stack:
+            reads = [stack.enter_context(watched(estimator.model, layer)) for layer in layers]
+            seen = estimator.value_and_gradient(photos, _FeatureWish(wish, reads, weight), decide=False)
+        return Look(seen.gradient, None)
+
+    return look
+
+
+class _FeatureWish:
+    """The wish with the features' term; called while the layers are watched."""
+
+    def __init__(self, wish: Located, reads: Sequence[Callable[[], Tensor]], weight: float) -> None:
+        self.wish, self.reads, self.weight = wish, reads, weight
+
+    def __len__(self) -> int:
+        return len(self.wish)
+
+    def take(self, indices: Sequence[int]) -> _FeatureWish:
+        return _FeatureWish(self.wish.take(indices), self.reads, self.weight)
+
+    def __call__(self, output: Any) -> Verdict:
+        loss, success = self.wish(output)
+        terms = [self._term(read()) for read in self.reads]
+        return Verdict(loss + self.weight * torch.stack(terms).mean(0), success)
+
+    def _term(self, activations: Tensor) -> Tensor:
+        if activations.ndim != 4:
+            raise InvalidInputError("features: layers that give activations (N, C, h, w) are needed")
+        energy = activations.float().square().sum(1)
+        target, old = self.wish.spots((energy.shape[1], energy.shape[2]), energy, SPREAD)
+        at_target = (energy * target).sum((1, 2)) / target.sum((1, 2))
+        at_old = (energy * old).sum((1, 2)) / old.sum((1, 2))
+        return (at_old + 1e-12).log() - (at_target + 1e-12).log()
+
+
+def feature_layers(model: nn.Module, chosen: Sequence[str] | Literal["auto"] | None, count: int = 4) -> list[str]:
+    """Names of the layers: those chosen, or ``count`` convolutions spread evenly over the second half of the model.
+
+    Raises:
+        InvalidInputError: No such layer, or a model without convolutions.
+    """
+    names = dict(model.named_modules())
+    if chosen is None:
+        return []
+    if chosen != "auto":
+        unknown = [name for name in chosen if name not in names]
+        if unknown:
+            raise InvalidInputError(f"features: no layer is called {unknown[0]!r}: {', '.join(filter(None, names))}")
+        return list(chosen)
+    wide = [name for name, module in names.items() if isinstance(module, nn.Conv2d) and module.out_channels >= 8]
+    if not wide:
+        raise InvalidInputError("features: this model has no convolution of 8 or more channels; name the layers")
+    late = wide[len(wide) // 2 :]
+    return [late[i] for i in sorted({int(i) for i in np.linspace(0, len(late) - 1, count).round()})]
+
+
+def smoothed(source: Source, sigma: float) -> Source:
+    """The gradient filtered with a Gaussian of ``sigma`` pixels."""
+
+    def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
+        gradient, success = source(photos, wish, decide)
+        return Look(gaussian_blur(gradient, sigma), success)
+
+    return look
+
+
+def ensembled(sources: Sequence[Source]) -> Source:
+    """The sources' gradients, each of L2 norm 1 a photo, added up."""
+
+    def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
+        gradients = [unit(source(photos, wish, False).gradient) for source in sources]
+        return Look(torch.stack(gradients).sum(0), None)
+
+    return look
+
+
+def averaged(source: Source, copies: Sequence[Copy], draws: int, seed: int, clip: tuple[float, float]) -> Source:
+    """The mean of the gradients at the photo and at ``draws`` random copies of each kind."""
+
+    def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
+        total, success = source(photos, wish, decide)
+        for i, photo in enumerate(photos):
+            stream = photo_stream(photo, seed, clip)
+            for kind in (kind for _ in range(draws) for kind in copies):
+                total[i] += _through(source, photo[None], wish.take([i]), kind, stream, clip)[0]
+        return Look(total / (1 + draws * len(copies)), success)
+
+    return look
+
+
+def diverse(source: Source, probability: float, seed: int, clip: tuple[float, float]) -> Source:
+    """With that probability the gradient is taken at a copy of random size."""
+
+    def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
+        gradients = []
+        for i, photo in enumerate(photos):
+            stream, one = photo_stream(photo, seed + 1, clip), wish.take([i])
+            changed = stream.random() < probability
+            gradients.append(
+                _through(source, photo[None], one, "resize", stream, clip)
+                if changed
+                else source(photo[None], one, False).gradient
+            )
+        return Look(torch.cat(gradients), None)
+
+    return look
+
+
+def _through(
+    source: Source, photo: Tensor, wish: Objective, kind: Copy, stream: np.random.Generator, clip: tuple[float, float]
+) -> Tensor:
+    """Gradient with respect to a photo (1, 3, H, W) of the loss at a changed copy of it."""
+    with torch.enable_grad():
+        x = photo.detach().requires_grad_()
+        copy = COPIES[kind](x, stream, clip)
+    gradient = source(copy.detach(), wish, False).gradient
+    (pulled,) = torch.autograd.grad(copy, x, gradient.to(copy))
+    return pulled
+
+
+def _resized(x: Tensor, stream: np.random.Generator, clip: tuple[float, float]) -> Tensor:
+    """At 70% to 100% of its size."""
+    factor = stream.uniform(0.7, 1.0)
+    size = [max(1, round(side * factor)) for side in x.shape[-2:]]
+    return F.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _jpeg(x: Tensor, stream: np.random.Generator, clip: tuple[float, float]) -> Tensor:
+    """Through a JPEG of quality 50 to 95."""
+    low, high = clip
+    scale = 255 / (high - low)
+    quality = int(stream.integers(50, 96))
+    return through_jpeg((x - low) * scale, quality, (x.shape[-1], x.shape[-2])) / scale + low
+
+
+def _blurred(x: Tensor, stream: np.random.Generator, clip: tuple[float, float]) -> Tensor:
+    """Out of focus by 0.3 to 1.5 pixels."""
+    return gaussian_blur(x, stream.uniform(0.3, 1.5))
+
+
+COPIES: dict[str, Callable[[Tensor, np.random.Generator, tuple[float, float]], Tensor]] = {
+    "resize": _resized,
+    "jpeg": _jpeg,
+    "blur": _blurred,
+}

@@ -1,0 +1,47 @@
+"""Gaussian filters on batches of photos, for smoothing gradients and noise and for differences of scales."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["gaussian_blur"]
+
+TRUNCATE = 4.0
+"""Where the kernel ends, in standard deviations, as in scipy.ndimage."""
+
+
+def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
+    """Gaussian filter of each channel; the photo is mirrored at its border, the border's pixels not repeated.
+
+    Args:
+        x: (N, C, H, W), floating point; differentiable.
+        sigma: Standard deviation in pixels, >= 0; 0 returns ``x``.
+
+    Returns:
+        (N, C, H, W).
+    """
+    if sigma <= 0:
+        return x
+    return _along(_along(x, sigma, -1), sigma, -2)
+
+
+def _along(x: Tensor, sigma: float, axis: int) -> Tensor:
+    size = x.shape[axis]
+    radius = max(1, math.ceil(TRUNCATE * sigma - 0.5))
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
+    kernel = (kernel / kernel.sum()).to(x)
+    shape = (1, 1, 1, -1) if axis == -1 else (1, 1, -1, 1)
+    flat = x.reshape(-1, 1, *x.shape[-2:])
+    if radius < size:
+        pad = (radius, radius, 0, 0) if axis == -1 else (0, 0, radius, radius)
+        padded = F.pad(flat, pad, mode="reflect")
+    else:  # farther than one mirror image: torch's padding ends there
+        period = max(2 * (size - 1), 1)
+        index = torch.arange(-radius, size + radius, device=x.device).remainder(period)
+        padded = flat.index_select(axis, torch.minimum(index, period - index) if size > 1 else index * 0)
+    return F.conv2d(padded, kernel.view(shape)).view(x.shape)
