@@ -7,17 +7,17 @@ as a second baseline, multiplies it by the Grad-CAM map of the model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from art.attacks.attack import EvasionAttack
 from torch import Tensor
 
-from art_crop.attacks.results import AttackResult, photo_noise
-from art_crop.attacks.saliency_peak import SaliencyPeakFGM
-from art_crop.checks import reject_unknown
+from art_crop.attacks.peak_attack import DirectionAttack
+from art_crop.attacks.results import photo_noise
+from art_crop.checks import check_number
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+from art_crop.functional.filters import gaussian_blur
 from art_crop.geometry import Region
 from art_crop.objectives import Objective
 
@@ -49,7 +49,7 @@ def band_mask(
     return band if channels_first else band.transpose(0, 2, 3, 1)
 
 
-class GaussianNoise(SaliencyPeakFGM):
+class GaussianNoise(DirectionAttack):
     """White noise scaled to the budget, in a mask, aimed at nothing; with ``minimal`` the smallest that succeeds.
 
     At budgets below half a grey level a pixel, ``quantize=True`` keeps the noise's largest entries as whole levels, as
@@ -57,48 +57,25 @@ class GaussianNoise(SaliencyPeakFGM):
 
     Args:
         estimator: The model that judges, and whose Grad-CAM map weights the noise where ``mask="grad-cam"``.
-        norm: ``2`` or ``"inf"``.
-        eps: Budget for each photo.
-        minimal: Bisect the budget along one noise pattern.
-        mask: ``"grad-cam"`` or None. ``generate`` also takes an array, such as :func:`band_mask`.
-        **kwargs: ``layer``, ``by``, ``ratios``, ``loss``, ``quantize``, ``judge``, ``seed``, ``verbose``,
-            ``summary_writer`` as for :class:`~art_crop.attacks.saliency_peak.SaliencyPeakFGM`.
+        smooth: Standard deviation, in pixels, of a Gaussian filter on the noise; 0: white noise.
+        **kwargs: As for :class:`~art_crop.attacks.peak_attack.PeakAttack`. ``generate`` also takes a mask, such as
+            :func:`band_mask`.
 
     Raises:
         InvalidInputError: A parameter outside its range, or an unknown one.
     """
 
-    attack_params: ClassVar[list[str]] = [
-        *EvasionAttack.attack_params,
-        *("norm", "eps", "minimal", "mask", "layer", "by", "ratios", "loss", "quantize", "judge", "seed", "verbose"),
-    ]
+    attack_params: ClassVar[list[str]] = [*DirectionAttack.attack_params, "smooth"]
 
-    def __init__(
-        self,
-        estimator: PyTorchSaliencyRegressor,
-        *,
-        norm: float | str = 2,
-        eps: float | Sequence[float] = 10.0,
-        minimal: bool = False,
-        mask: Literal["grad-cam"] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        reject_unknown(kwargs, {*self.attack_params, "summary_writer"}, type(self).__name__)
-        super().__init__(estimator, norm=norm, eps=eps, minimal=minimal, mask=mask, max_iter=1, **kwargs)
+    def __init__(self, estimator: PyTorchSaliencyRegressor, *, smooth: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(estimator, **kwargs)
+        self.smooth = smooth
+        self._check_params()
 
-    def _look(self, photos: Tensor, wish: Objective, *, decide: bool = True) -> tuple[Tensor, Tensor]:
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_number(self.smooth, "smooth", at_least=0)
+
+    def _direction(self, photos: Tensor, wish: Objective) -> Tensor:
         noise = torch.stack([photo_noise(photo, self.seed, self._clip) for photo in photos])
-        return self._verdict(photos, wish).success, noise
-
-    def _judged(
-        self,
-        x: Tensor,
-        adversarial: Tensor,
-        wish: Objective,
-        before: list[bool],
-        gradients: list[int],
-        queries: list[int],
-    ) -> tuple[Tensor, list[AttackResult]]:
-        """As the base class, with looks counted as the queries that they are."""
-        looks = [a + b for a, b in zip(gradients, queries, strict=True)]
-        return super()._judged(x, adversarial, wish, before, [0] * len(x), looks)
+        return gaussian_blur(noise, self.smooth)

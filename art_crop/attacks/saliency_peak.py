@@ -17,31 +17,23 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
-from art.attacks.attack import EvasionAttack
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from art_crop.attacks import transfer
+from art_crop.attacks.peak_attack import PeakAttack
 from art_crop.attacks.placing import Placing
 from art_crop.attacks.results import AttackResult, photo_noise
-from art_crop.attacks.smallest import bisect
-from art_crop.attacks.wishes import Located, find_places, wishes
-from art_crop.checks import check_choice, check_int, check_mask, check_number, reject_unknown
+from art_crop.checks import check_choice, check_int, check_number
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
-from art_crop.estimators.torch_regressor import Evaluation
-from art_crop.functional.norms import Norm, norm_of, unit
-from art_crop.geometry import Region, check_ratios
-from art_crop.objectives import LOSSES, PEAKS, CropContainsRegion, Loss, Objective, Peak, PeakInRegion
+from art_crop.functional.norms import unit
+from art_crop.objectives import Loss, Objective, Peak
 
-__all__ = ["AttackResult", "SaliencyPeakFGM"]
-
-Array = np.ndarray[Any, Any]
+__all__ = ["SaliencyPeakFGM"]
 
 
-class SaliencyPeakFGM(EvasionAttack):
+class SaliencyPeakFGM(PeakAttack):
     """Gradient attack on saliency models: show a region of choice.
 
     Example:
@@ -73,8 +65,8 @@ class SaliencyPeakFGM(EvasionAttack):
         quantize: Return photos in whole levels of uint8, divided by 255: what a file holds. ``"round"``: always by
             plain rounding; True: at budgets too small for that, single levels are chosen where they are worth most.
             Photos that are not in whole levels are rounded first, everywhere; the budget counts from there.
-        smoothing: Standard deviation, in pixels, of a Gaussian filter on the gradient; 0: none. This option and the next
-            six make results hold on models that were not attacked; see :mod:`~art_crop.attacks.transfer`.
+        smoothing: Standard deviation, in pixels, of a Gaussian filter on the gradient; 0: none. This option and the
+            next six make results hold on models that were not attacked; see :mod:`~art_crop.attacks.transfer`.
         diversity: Share of the steps that see the photo at a random size.
         averaging: Kinds of changed copies over which a gradient is averaged: ``"resize"``, ``"jpeg"``, ``"blur"``.
         draws: Copies of each kind.
@@ -95,12 +87,10 @@ class SaliencyPeakFGM(EvasionAttack):
     """
 
     attack_params: ClassVar[list[str]] = [
-        *EvasionAttack.attack_params,
-        *("norm", "eps", "max_iter", "minimal", "mask", "layer", "momentum", "by", "ratios", "loss"),
+        *PeakAttack.attack_params,
+        *("max_iter", "momentum", "early_stop", "random_init"),
         *("smoothing", "diversity", "averaging", "draws", "features", "feature_weight", "ensemble"),
-        *("quantize", "judge", "early_stop", "random_init", "seed", "verbose"),
     ]
-    _estimator_requirements = (PyTorchSaliencyRegressor,)
 
     def __init__(
         self,
@@ -131,46 +121,33 @@ class SaliencyPeakFGM(EvasionAttack):
         verbose: bool = False,
         summary_writer: Any = False,
     ) -> None:
-        super().__init__(estimator=estimator, summary_writer=summary_writer)
-        self._targeted = True
-        self.norm, self.eps, self.max_iter, self.minimal = norm, eps, max_iter, minimal
-        self.mask, self.layer, self.momentum = mask, layer, momentum
-        self.by, self.ratios, self.loss = by, ratios, loss
+        super().__init__(
+            estimator,
+            norm=norm,
+            eps=eps,
+            minimal=minimal,
+            mask=mask,
+            layer=layer,
+            by=by,
+            ratios=ratios,
+            loss=loss,
+            quantize=quantize,
+            judge=judge,
+            seed=seed,
+            verbose=verbose,
+            summary_writer=summary_writer,
+        )
+        self.max_iter, self.momentum, self.early_stop, self.random_init = max_iter, momentum, early_stop, random_init
         self.smoothing, self.diversity, self.averaging, self.draws = smoothing, diversity, averaging, draws
         self.features, self.feature_weight, self.ensemble = features, feature_weight, ensemble
-        self.quantize, self.judge, self.early_stop, self.random_init = quantize, judge, early_stop, random_init
-        self.seed, self.verbose = seed, verbose
-        self.results: list[AttackResult] = []
         self._check_params()
 
     def _check_params(self) -> None:
-        if self.norm not in (2, "2", "inf", np.inf):
-            raise InvalidInputError(f'norm: one of 2, inf, "inf" is needed, not {self.norm!r}')
-        budgets = list(np.atleast_1d(np.asarray(self.eps, dtype=object)))
-        if not budgets:
-            raise InvalidInputError("eps: one number, or one a photo, is needed, not an empty list")
-        for eps in budgets:
-            check_number(eps, "eps", above=0)
+        super()._check_params()
         check_int(self.max_iter, "max_iter", at_least=1)
         check_number(self.momentum, "momentum", at_least=0, at_most=1)
-        check_choice(self.mask, "mask", (None, "grad-cam"))
-        check_choice(self.by, "by", PEAKS)
-        check_choice(self.loss, "loss", LOSSES)
-        check_int(self.seed, "seed", at_least=0)
-        check_choice(self.quantize, "quantize", (True, False, "round"))
-        if self.judge is not None:
-            self._check_other(self.judge, "judge")
-        self._check_transfer()
-        for name in ("minimal", "early_stop", "random_init", "verbose"):
+        for name in ("early_stop", "random_init"):
             check_choice(getattr(self, name), name, (True, False))
-        if self.ratios is not None:
-            self.ratios = check_ratios(self.ratios)
-        if self.quantize and tuple(self.estimator.clip_values) != (0, 1):
-            raise InvalidInputError(
-                "quantize: needs an estimator with clip_values=(0, 1); set quantize=False for others"
-            )
-
-    def _check_transfer(self) -> None:
         check_number(self.smoothing, "smoothing", at_least=0)
         check_number(self.diversity, "diversity", at_least=0, at_most=1)
         check_int(self.draws, "draws", at_least=1)
@@ -187,57 +164,13 @@ class SaliencyPeakFGM(EvasionAttack):
         for model in self._models if self.features is not None else ():
             transfer.feature_layers(model.model, self.features)
 
-    def _check_other(self, other: Any, name: str) -> None:
-        if not isinstance(other, PyTorchSaliencyRegressor):
-            raise InvalidInputError(f"{name}: a PyTorchSaliencyRegressor is needed, not {type(other).__name__}")
-        if tuple(other.clip_values) != tuple(self.estimator.clip_values):
-            raise InvalidInputError(f"{name}: clip_values {self.estimator.clip_values} are needed, as the estimator's")
-
-    def set_params(self, **kwargs: Any) -> None:
-        """Change parameters, all or, where one of them is refused, none."""
-        reject_unknown(kwargs, self.attack_params, "set_params")
-        before = {name: getattr(self, name) for name in kwargs}
-        try:
-            super().set_params(**kwargs)
-        except Exception:
-            self.__dict__.update(before)
-            raise
-
-    def generate(self, x: Array, y: Any = None, *, mask: Any = None, **kwargs: Any) -> Array:
-        """Perturb photos so that each shows its region.
-
-        Args:
-            x: Photos, float32, in the estimator's layout and range.
-            y: The regions: one ``Region``, a list of them, an array (N, 4) of x0, y0, x1, y1 in fractions; or an
-                objective, which then takes the place of ``by``, ``ratios`` and ``loss``.
-            mask: Where the perturbation may be, in [0, 1], broadcast to x; multiplied with Grad-CAM's where that is on.
-            **kwargs: None; unknown keywords are refused.
-
-        Returns:
-            Photos of x's shape, float32; :attr:`results` says of each whether it succeeded.
-
-        Raises:
-            InvalidInputError: Bad photos, regions or masks; as many budgets or regions as photos are needed.
-        """
-        reject_unknown(kwargs, (), "generate")
-        tensor = self.estimator.to_tensor(x)
-        objective = wishes(y, len(tensor), self._objective)
-        budgets = self._budgets(len(tensor))
-        masks = None if mask is None else self._user_mask(mask, x)
-        adversarial, self.results = tensor.clone(), []
-        self._source = self._gradient_source()
-        with tqdm(total=len(tensor), desc=type(self).__name__, unit="photo", disable=not self.verbose) as bar:
-            for part in self.estimator.chunks(len(tensor)):
-                wish = self._located(tensor[part], objective.take(range(part.start, part.stop)))
-                weight = self._weight(tensor[part], wish, None if masks is None else masks[part])
-                search = self._smallest_of_each if self.minimal else self._steps
-                adversarial[part], results = search(tensor[part], wish, weight, budgets[part].tolist())
-                self.results += results
-                bar.update(part.stop - part.start)
-        result: Array = self.estimator.to_array(adversarial)
-        return result
-
     # -- the attack ----------------------------------------------------------------------------------------------------
+
+    def _search(
+        self, x: Tensor, wish: Objective, weight: Tensor | None, eps: list[float]
+    ) -> tuple[Tensor, list[AttackResult]]:
+        self._source = self._gradient_source()
+        return (self._smallest_of_each if self.minimal else self._steps)(x, wish, weight, eps)
 
     def _steps(
         self, x: Tensor, wish: Objective, weight: Tensor | None, eps: list[float]
@@ -298,12 +231,7 @@ class SaliencyPeakFGM(EvasionAttack):
             downhill = -gradient if weight is None else -gradient * weight
             direction = (direction * k + downhill) / (k + 1)
             along = direction[0]
-            found, found_at, asked = bisect(
-                lambda budget: placing.at(along, budget)[None],  # noqa: B023
-                lambda photo: bool(self._verdict(photo, wish).success),
-                eps,
-                reach,
-            )
+            found, found_at, asked = self._bisect(placing, along, wish, eps, reach)
             queries += asked
             if found is None:
                 best = found = placing.at(along, eps)[None] if reach is None else best
@@ -341,83 +269,16 @@ class SaliencyPeakFGM(EvasionAttack):
             source = transfer.diverse(source, self.diversity, self.seed, self._clip)
         return transfer.smoothed(source, self.smoothing) if self.smoothing else source
 
-    def _located(self, x: Tensor, wish: Objective) -> Objective:
-        """The wish, with the photos' places where an option needs them: the judge's peak, or the model's own."""
-        if self.features is None:
-            return wish
-        regions = getattr(wish, "regions", None)
-        if regions is None:
-            raise InvalidInputError("y: regions are needed where features are moved as well, not another objective")
-        return Located(wish, find_places((self.judge or self.estimator).output(self.estimator.to_array(x)), regions))
-
-    def _verdict(self, photos: Tensor, wish: Objective) -> Evaluation:
-        """Loss and success of the model that decides."""
-        judged: Evaluation = (self.judge or self.estimator).evaluate(photos, wish)
-        return judged
+    @property
+    def _needs_places(self) -> bool:  # type: ignore[override]
+        return self.features is not None
 
     @property
-    def _norm(self) -> Norm:
-        return "2" if self.norm in (2, "2") else "inf"
-
-    @property
-    def _clip(self) -> tuple[float, float]:
-        low, high = self.estimator.clip_values
-        return float(low), float(high)
-
-    def _placing(self, photo: Tensor, weight: Tensor | None) -> Placing:
-        return Placing(
-            photo,
-            self._norm,
-            quantize=bool(self.quantize),
-            single_levels=self.quantize is True,
-            halvings=self.estimator.rule.halvings((photo.shape[-1], photo.shape[-2])),
-            weight=weight,
-            clip=self._clip,
-        )
+    def _passes(self) -> int:  # type: ignore[override]
+        return len(self._models) * (1 + self.draws * len(self.averaging))
 
     def _start(self, placing: Placing, eps: float) -> Tensor:
         if not self.random_init:
             return placing.grid
         noise = photo_noise(placing.grid, self.seed, self._clip)
         return placing.at(noise if placing.movable is None else noise * placing.movable, 0.01 * eps)
-
-    def _judged(
-        self,
-        x: Tensor,
-        adversarial: Tensor,
-        wish: Objective,
-        before: list[bool],
-        gradients: list[int],
-        queries: list[int],
-    ) -> tuple[Tensor, list[AttackResult]]:
-        """The photos with their records; success as float32 sees exactly these photos."""
-        each = len(self._models) * (1 + self.draws * len(self.averaging))
-        gradients = [count * each + (self.mask is not None) for count in gradients]
-        final = self._verdict(adversarial, wish)
-        delta = adversarial - x
-        columns = (final.success, norm_of(delta), norm_of(delta, "inf"), final.loss)
-        rows = zip(*(column.tolist() for column in columns), before, gradients, queries, strict=True)
-        return adversarial, [AttackResult(s, b, l2, linf, loss, g, q + 1) for s, l2, linf, loss, b, g, q in rows]
-
-    def _weight(self, x: Tensor, wish: Objective, mask: Tensor | None) -> Tensor | None:
-        """The user's mask times the Grad-CAM map of the target's score."""
-        if self.mask is None:
-            return mask
-        cam: Tensor = self.estimator.grad_cam(x, wish, self.layer)
-        return cam if mask is None else cam * mask
-
-    def _objective(self, regions: list[Region]) -> Objective:
-        if self.ratios is not None:
-            return CropContainsRegion(regions, self.ratios, loss=self.loss)
-        return PeakInRegion(regions, by=self.by, loss=self.loss)
-
-    def _budgets(self, count: int) -> Array:
-        eps = np.atleast_1d(np.asarray(self.eps, dtype=np.float64))
-        if len(eps) not in (1, count):
-            raise InvalidInputError(f"eps: one number, or {count} of them (one a photo), is needed, not {len(eps)}")
-        return np.broadcast_to(eps, count)
-
-    def _user_mask(self, mask: Any, x: Array) -> Tensor:
-        full = check_mask(mask, x.shape)
-        full = full if self.estimator.channels_first else full.transpose(0, 3, 1, 2)
-        return torch.from_numpy(np.array(full, order="C")).to(self.estimator.device)  # a copy, for it may be read-only

@@ -56,6 +56,7 @@ def plain(estimator: PyTorchSaliencyRegressor) -> Source:
 
     def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
         seen = estimator.value_and_gradient(photos, wish, decide=decide)
+        assert seen.gradient is not None
         return Look(seen.gradient, seen.success)
 
     return look
@@ -70,6 +71,7 @@ def with_features(estimator: PyTorchSaliencyRegressor, layers: Sequence[str], we
         with ExitStack() as stack:
             reads = [stack.enter_context(watched(estimator.model, layer)) for layer in layers]
             seen = estimator.value_and_gradient(photos, _FeatureWish(wish, reads, weight), decide=False)
+        assert seen.gradient is not None
         return Look(seen.gradient, None)
 
     return look

@@ -1,0 +1,83 @@
+"""Move the peak without any network: raise the contrast where people and croppers should look, lower it where they do.
+
+Saliency models agree on what Itti, Koch and Niebur ("A Model of Saliency-Based Visual Attention for Rapid Scene
+Analysis", PAMI 1998) built theirs from: differences between a pixel and its surroundings at several scales, in
+lightness and in the opponent colours red-green and blue-yellow. This edit adds those differences at the target and
+takes them away at the old peak. It is the control that an attack with gradients has to beat, and an attack of its own
+for models of which nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from art_crop.attacks.peak_attack import DirectionAttack
+from art_crop.attacks.wishes import Located
+from art_crop.checks import check_number
+from art_crop.errors import InvalidInputError
+from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+from art_crop.functional.filters import gaussian_blur
+from art_crop.objectives import Objective
+
+__all__ = ["ContrastShift"]
+
+OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (1 / 2, -1 / 2, 0.0), (-1 / 4, -1 / 4, 1 / 2))
+"""Lightness, red against green, blue against yellow, of R, G, B (Itti 1998, without its normalisation)."""
+
+
+class ContrastShift(DirectionAttack):
+    """Multi-scale opponent-colour contrast raised at the target and lowered at the old peak; no gradient is taken.
+
+    The model is asked for the map of the photo as it is, for it tells where the old peak is and which place in the
+    region is the most salient; after that only whether the wish is fulfilled.
+
+    Args:
+        estimator: The model that is asked, unless there is a ``judge``.
+        scales: Standard deviations of the surroundings, as shares of the photo's longer side.
+        spread: Standard deviation of the two places that are changed, as a share of the photo's longer side.
+        colour: Weight of the two opponent colours beside lightness.
+        **kwargs: As for :class:`~art_crop.attacks.peak_attack.PeakAttack`.
+
+    Raises:
+        InvalidInputError: A parameter outside its range, or an unknown one.
+    """
+
+    attack_params: ClassVar[list[str]] = [*DirectionAttack.attack_params, "scales", "spread", "colour"]
+    _needs_places = True
+
+    def __init__(
+        self,
+        estimator: PyTorchSaliencyRegressor,
+        *,
+        scales: Sequence[float] = (0.005, 0.01, 0.02, 0.04),
+        spread: float = 0.06,
+        colour: float = 2.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(estimator, **kwargs)
+        self.scales, self.spread, self.colour = scales, spread, colour
+        self._check_params()
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        if not isinstance(self.scales, (list, tuple)) or not self.scales:
+            raise InvalidInputError(f"scales: a list of shares of the photo's side is needed, not {self.scales!r}")
+        for scale in self.scales:
+            check_number(scale, "scales", above=0, at_most=1)
+        check_number(self.spread, "spread", above=0, at_most=1)
+        check_number(self.colour, "colour", at_least=0)
+
+    def _direction(self, photos: Tensor, wish: Objective) -> Tensor:
+        assert isinstance(wish, Located)
+        opponent = torch.tensor(OPPONENT, dtype=photos.dtype, device=photos.device)
+        weights = torch.tensor((1.0, self.colour, self.colour), device=photos.device).view(1, 3, 1, 1)
+        height, width = photos.shape[-2:]
+        channels = torch.einsum("kc,nchw->nkhw", opponent, photos)
+        contrast = sum(channels - gaussian_blur(channels, scale * max(height, width)) for scale in self.scales)
+        detail = torch.einsum("ck,nkhw->nchw", torch.linalg.inv(opponent), weights * contrast)
+        target, old = wish.spots((height, width), photos, self.spread)
+        return detail * (target - old)[:, None]
