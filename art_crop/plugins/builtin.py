@@ -55,6 +55,13 @@ def art_crop_attacks() -> Iterable[AttackSpec]:
             licence="MIT",
         ),
         AttackSpec(
+            name="contrast-shift",
+            target="art_crop.attacks.contrast_shift:ContrastShift",
+            summary="moves the peak by contrast alone: no network, no gradient",
+            task="saliency",
+            licence="MIT",
+        ),
+        AttackSpec(
             name="gaussian-noise",
             target="art_crop.attacks.gaussian_noise:GaussianNoise",
             summary="baseline: Gaussian noise of a given norm, optionally inside a mask",
