@@ -16,6 +16,9 @@ from art_crop.errors import InvalidInputError
 from art_crop.geometry import Region, cells_to_pixels, crop_window
 from art_crop.objectives import (
     CropContainsRegion,
+    LabelDistance,
+    LabelIs,
+    LabelOut,
     MapDistance,
     Objective,
     PeakInRegion,
@@ -203,6 +206,10 @@ CASES: dict[str, tuple[Callable[[int], Any], Callable[[Tensor], Any], tuple[int,
     "score_below": (lambda n: ScoreBeyond([0.3] * n, "below"), lambda scores: scores, ()),
     "score_above": (lambda n: ScoreBeyond([0.3] * n, "above"), lambda scores: scores, ()),
     "score_distance": (lambda n: ScoreDistance(torch.full((n,), 0.7, dtype=torch.float64)), lambda scores: scores, ()),
+    "label_is": (lambda n: LabelIs([2] * n), lambda logits: logits, (5,)),
+    "label_is_entropy": (lambda n: LabelIs([2] * n, loss="cross_entropy"), lambda logits: logits, (5,)),
+    "label_out": (lambda n: LabelOut([2] * n, k=2), lambda logits: logits, (5,)),
+    "label_distance": (lambda n: LabelDistance(torch.full((n, 5), 0.2)), lambda logits: logits, (5,)),
 }
 
 
@@ -301,3 +308,41 @@ def test_scores_at_the_bound_count() -> None:
 def test_bad_arguments(make: Callable[[], Any], name: str) -> None:
     with pytest.raises(InvalidInputError, match=f"^{name}: "):
         make()
+
+
+def test_labels_are_ranked_as_argsort_ranks_them() -> None:
+    logits = torch.randn(200, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    logits[::3, 2] = logits[::3, 4]  # ties
+    labels = np.random.default_rng(0).integers(0, 6, 200)
+    order = np.argsort(-logits.numpy(), axis=1, kind="stable")
+    rank = np.array([list(row).index(label) for row, label in zip(order, labels, strict=True)])
+    for loss in ("margin", "cross_entropy"):
+        assert np.array_equal(LabelIs(labels, loss=loss)(logits).success, rank == 0)  # type: ignore[arg-type]
+        for k in (1, 2, 5):
+            assert np.array_equal(LabelOut(labels, k=k, loss=loss)(logits).success, rank >= k)  # type: ignore[arg-type]
+    assert np.array_equal(LabelIs(logits.argmax(1).numpy())(logits).success, np.ones(200, bool))
+    for wish in (LabelIs(labels), LabelOut(labels, k=3)):
+        loss, success = wish(logits)
+        assert (loss[success] <= 0).all()
+        assert (loss[~success] >= 0).all()
+        part = wish.take([7, 3])(logits[[7, 3]])
+        assert torch.equal(part.loss, loss[[7, 3]])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda z: LabelIs([]),
+        lambda z: LabelIs([1.5]),
+        lambda z: LabelIs([-1]),
+        lambda z: LabelIs([0], loss="mse"),  # type: ignore[arg-type]
+        lambda z: LabelOut([0], k=0),
+        lambda z: LabelIs([3])(z),
+        lambda z: LabelOut([0], k=3)(z),
+        lambda z: LabelIs([0, 1])(z),
+        lambda z: LabelDistance(torch.ones(1, 4))(z),
+    ],
+)
+def test_labels_that_make_no_sense(bad: Callable[[Tensor], Any]) -> None:
+    with pytest.raises(InvalidInputError):
+        bad(torch.zeros(1, 3))

@@ -1,6 +1,6 @@
-"""Small networks that stand in for a cropper and a quality model, smooth so that finite differences mean something.
+"""Small networks that stand in for a cropper, a quality model and a classifier.
 
-Tests get this module as the fixture ``tiny``.
+They are smooth, so that finite differences mean something. Tests get this module as the fixture ``tiny``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from art_crop.estimators import PyTorchQualityRegressor, PyTorchSaliencyRegressor
+from art_crop.estimators import PyTorchPhotoClassifier, PyTorchQualityRegressor, PyTorchSaliencyRegressor
 
 Array = np.ndarray[Any, Any]
 
@@ -44,6 +44,21 @@ class TinyQuality(nn.Module):
         return 50 + 20 * self.out(self.act(self.conv(x)).mean((2, 3)))  # type: ignore[no-any-return]
 
 
+class TinyClassifier(nn.Sequential):
+    """(N, 3, H, W) -> logits (N, 4); with a batch norm and a dropout, whose mode matters."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(3, 6, 3, stride=2, padding=1),
+            nn.BatchNorm2d(6),
+            nn.Softplus(),
+            nn.AdaptiveAvgPool2d(3),
+            nn.Flatten(),
+            nn.Dropout(0.5),
+            nn.Linear(54, 4),
+        )
+
+
 def seeded(kind: type[nn.Module], seed: int = 7) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -65,3 +80,7 @@ def saliency_estimator(**kwargs: Any) -> PyTorchSaliencyRegressor:
 
 def quality_estimator(**kwargs: Any) -> PyTorchQualityRegressor:
     return PyTorchQualityRegressor(seeded(TinyQuality), **{"device": "cpu", **kwargs})
+
+
+def classifier(**kwargs: Any) -> PyTorchPhotoClassifier:
+    return PyTorchPhotoClassifier(seeded(TinyClassifier), **{"nb_classes": 4, "device": "cpu", **kwargs})

@@ -1,51 +1,25 @@
-"""What an attack wants: for each sample a loss to make small, and whether the wish is fulfilled, in one object.
-
-An objective is called with what a model gives for a batch (:class:`SaliencyOutput` or scores) and answers with a
-:class:`Verdict`. Loss and success come from the same rule, so an attack never stops at something that the judge would
-refuse. Sources: papers 000 and 001 (peak in region, equation 1's J, left open there); the crop rule is the deployed
-cropper's.
-"""
+"""Wishes about a saliency map: where its peak lies, what the crop shows, which map it is."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from art_crop.checks import check_choice, check_number
+from art_crop.checks import check_choice
 from art_crop.errors import InvalidInputError
 from art_crop.geometry import Region, check_ratios, crop_window, window_contains
+from art_crop.objectives.base import LOSSES, Loss, PerSample, Verdict, check_count
 
-__all__ = [
-    "CropContainsRegion",
-    "MapDistance",
-    "Objective",
-    "PeakInRegion",
-    "SaliencyOutput",
-    "ScoreBeyond",
-    "ScoreDistance",
-    "Verdict",
-    "evidence",
-]
+__all__ = ["PEAKS", "CropContainsRegion", "MapDistance", "Peak", "PeakInRegion", "SaliencyOutput"]
 
 Array = np.ndarray[Any, Any]
-Loss = Literal["margin", "cross_entropy"]
 Peak = Literal["cell", "column", "map-column"]
 PEAKS = ("cell", "column", "map-column")
-LOSSES = ("margin", "cross_entropy")
-Self = TypeVar("Self", bound="Objective")
-
-
-class Verdict(NamedTuple):
-    """loss (N,), smaller is better; success (N,) bool."""
-
-    loss: Tensor
-    success: Tensor
 
 
 @dataclass(frozen=True)
@@ -66,46 +40,6 @@ class SaliencyOutput:
     """exp(map) is the density; otherwise the map itself."""
 
 
-class Objective(Protocol):
-    """Loss and success per sample."""
-
-    def __call__(self, output: Any) -> Verdict:
-        """Judge a batch."""
-        ...
-
-    def take(self: Self, indices: Sequence[int]) -> Self:
-        """The same objective for some of the samples, in that order."""
-        ...
-
-
-def evidence(objective: Objective, output: Any) -> Tensor:
-    """What speaks for the wish, (N,), before it is compared with what speaks against it: the score for Grad-CAM.
-
-    Minus the loss where an objective has no ``evidence`` of its own. A margin or a share will not do: its gradient sums
-    to 0 over the map, and so do Grad-CAM's weights wherever the rest of the network treats all cells alike.
-    """
-    own = getattr(objective, "evidence", None)
-    score: Tensor = -objective(output).loss if own is None else own(output)
-    return score
-
-
-class _PerSample:
-    """Objectives whose wishes are lists with one entry per sample."""
-
-    _lists: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(getattr(self, self._lists[0]))
-
-    def take(self: Any, indices: Sequence[int]) -> Any:
-        """The same objective for some of the samples, in that order."""
-        part = copy.copy(self)
-        for name in self._lists:
-            values = getattr(self, name)
-            setattr(part, name, values[list(indices)] if isinstance(values, Tensor) else [values[i] for i in indices])
-        return part
-
-
 def _best_inside(values: Tensor, inside: Tensor) -> Tensor:
     return values.masked_fill(~inside, torch.finfo(values.dtype).min).amax(1)
 
@@ -122,7 +56,7 @@ def _mask_verdict(values: Tensor, inside: Tensor, loss: Loss) -> Verdict:
     return Verdict(-share, success)
 
 
-class PeakInRegion(_PerSample):
+class PeakInRegion(PerSample):
     """The saliency peak lies in a region.
 
     Args:
@@ -155,7 +89,7 @@ class PeakInRegion(_PerSample):
 
     def _values(self, output: SaliencyOutput) -> tuple[Tensor, Tensor]:
         """Values (N, K) whose maximum is the peak, and which of them are in the region."""
-        _check_count(len(self.regions), len(output.saliency))
+        check_count(len(self.regions), len(output.saliency))
         columns = np.stack([_between(output.x, r.x0, r.x1, output.size[0]) for r in self.regions])
         if self.by == "map-column":
             # Means, not sums: the same peak, and a softmax over them that is not all or nothing.
@@ -191,12 +125,7 @@ def _check_regions(regions: object) -> list[Region]:
     return list(regions)
 
 
-def _check_count(wishes: int, samples: int) -> None:
-    if wishes != samples:
-        raise InvalidInputError(f"objective: it speaks of {wishes} samples, the batch has {samples}")
-
-
-class CropContainsRegion(_PerSample):
+class CropContainsRegion(PerSample):
     """The cropper's window contains the region, for every ratio at once, by the cropper's own rule for windows.
 
     A window follows from the salient cell alone, so for each sample the cells whose windows all contain the region are
@@ -232,7 +161,7 @@ class CropContainsRegion(_PerSample):
 
     def _values(self, output: SaliencyOutput) -> tuple[Tensor, Tensor]:
         """The map's cells (N, K), and from which of them every window contains the region."""
-        _check_count(len(self.regions), len(output.saliency))
+        check_count(len(self.regions), len(output.saliency))
         log = _log_density(output)
         flags = [bool(flag) for flag in output.symmetric().tolist()]
         cells = [self.cells(output, r, symmetric=s) for r, s in zip(self.regions, flags, strict=True)]
@@ -266,7 +195,7 @@ class CropContainsRegion(_PerSample):
         return good
 
 
-class MapDistance(_PerSample):
+class MapDistance(PerSample):
     """Distance of the saliency map to a given one; what ART's ``loss_gradient(x, y)`` means for a map ``y``.
 
     Args:
@@ -290,47 +219,4 @@ class MapDistance(_PerSample):
         else:
             target = maps.flatten(1).log_softmax(1)
             loss = (target.exp() * (target - saliency.flatten(1).log_softmax(1))).sum(1)
-        return Verdict(loss, torch.zeros_like(loss, dtype=torch.bool))
-
-
-class ScoreBeyond(_PerSample):
-    """A quality score lies at or beyond a bound.
-
-    Args:
-        bounds: One bound for each sample, on the model's scale.
-        direction: ``"below"`` or ``"above"``.
-    """
-
-    _lists = ("bounds",)
-
-    def __init__(self, bounds: Sequence[float], direction: Literal["below", "above"]) -> None:
-        check_choice(direction, "direction", ("below", "above"))
-        if not isinstance(bounds, (list, tuple, np.ndarray)) or len(bounds) == 0:
-            raise InvalidInputError(f"bounds: a list with one number for each sample is needed, not {bounds!r}")
-        self.bounds = [check_number(bound, "bounds") for bound in bounds]
-        self.direction = direction
-
-    def __call__(self, output: Tensor) -> Verdict:
-        """Judge scores (N,)."""
-        _check_count(len(self.bounds), len(output))
-        bounds = torch.tensor(self.bounds, dtype=output.dtype, device=output.device)
-        loss = output - bounds if self.direction == "below" else bounds - output
-        return Verdict(loss, loss <= 0)
-
-
-class ScoreDistance(_PerSample):
-    """Squared difference of a score to a given one; what ``loss_gradient(x, y)`` means for scores ``y`` (N,)."""
-
-    _lists = ("scores",)
-
-    def __init__(self, scores: Tensor) -> None:
-        self.scores = scores
-
-    def __call__(self, output: Tensor) -> Verdict:
-        """Judge scores (N,); no distance counts as success."""
-        if self.scores.shape != output.shape:  # (N, 1) against (N,) would make N x N differences
-            raise InvalidInputError(
-                f"y: scores of shape {tuple(output.shape)} are needed, not {tuple(self.scores.shape)}"
-            )
-        loss = (output - self.scores.to(output)).square()
         return Verdict(loss, torch.zeros_like(loss, dtype=torch.bool))

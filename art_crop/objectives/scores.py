@@ -1,0 +1,59 @@
+"""Wishes about a quality score: beyond a bound, or a given value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from art_crop.checks import check_choice, check_number
+from art_crop.errors import InvalidInputError
+from art_crop.objectives.base import PerSample, Verdict, check_count
+
+__all__ = ["ScoreBeyond", "ScoreDistance"]
+
+
+class ScoreBeyond(PerSample):
+    """A quality score lies at or beyond a bound.
+
+    Args:
+        bounds: One bound for each sample, on the model's scale.
+        direction: ``"below"`` or ``"above"``.
+    """
+
+    _lists = ("bounds",)
+
+    def __init__(self, bounds: Sequence[float], direction: Literal["below", "above"]) -> None:
+        check_choice(direction, "direction", ("below", "above"))
+        if not isinstance(bounds, (list, tuple, np.ndarray)) or len(bounds) == 0:
+            raise InvalidInputError(f"bounds: a list with one number for each sample is needed, not {bounds!r}")
+        self.bounds = [check_number(bound, "bounds") for bound in bounds]
+        self.direction = direction
+
+    def __call__(self, output: Tensor) -> Verdict:
+        """Judge scores (N,)."""
+        check_count(len(self.bounds), len(output))
+        bounds = torch.tensor(self.bounds, dtype=output.dtype, device=output.device)
+        loss = output - bounds if self.direction == "below" else bounds - output
+        return Verdict(loss, loss <= 0)
+
+
+class ScoreDistance(PerSample):
+    """Squared difference of a score to a given one; what ``loss_gradient(x, y)`` means for scores ``y`` (N,)."""
+
+    _lists = ("scores",)
+
+    def __init__(self, scores: Tensor) -> None:
+        self.scores = scores
+
+    def __call__(self, output: Tensor) -> Verdict:
+        """Judge scores (N,); no distance counts as success."""
+        if self.scores.shape != output.shape:  # (N, 1) against (N,) would make N x N differences
+            raise InvalidInputError(
+                f"y: scores of shape {tuple(output.shape)} are needed, not {tuple(self.scores.shape)}"
+            )
+        loss = (output - self.scores.to(output)).square()
+        return Verdict(loss, torch.zeros_like(loss, dtype=torch.bool))
