@@ -1,9 +1,10 @@
-"""ART estimators for saliency-map and quality regressors, white box and query-only, and for photo classifiers."""
+"""ART estimators: saliency and quality regressors, white box or query-only; classifiers; regressors seen as classifiers."""
 
 from art_crop.estimators.blackbox import BlackBoxQualityRegressor, BlackBoxSaliencyRegressor
 from art_crop.estimators.classifier import PyTorchPhotoClassifier
 from art_crop.estimators.quality import PyTorchQualityRegressor
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+from art_crop.estimators.views import QualityClassifierView, SaliencyClassifierView, region_grid
 
 __all__ = [
     "BlackBoxQualityRegressor",
@@ -11,4 +12,7 @@ __all__ = [
     "PyTorchPhotoClassifier",
     "PyTorchQualityRegressor",
     "PyTorchSaliencyRegressor",
+    "QualityClassifierView",
+    "SaliencyClassifierView",
+    "region_grid",
 ]
