@@ -13,16 +13,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from art_crop.geometry import Region
-    from art_crop.plugins.registry import list_plugins, load_attack, load_dataset, load_metric, load_model
+    from art_crop.plugins.registry import (
+        list_plugins,
+        load_attack,
+        load_dataset,
+        load_defence,
+        load_executor,
+        load_metric,
+        load_model,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["Region", "__version__", "list_plugins", "load_attack", "load_dataset", "load_metric", "load_model"]
+__all__ = [
+    "Region",
+    "__version__",
+    "list_plugins",
+    "load_attack",
+    "load_dataset",
+    "load_defence",
+    "load_executor",
+    "load_metric",
+    "load_model",
+]
 
 _LAZY = {
     "Region": "art_crop.geometry",
     "list_plugins": "art_crop.plugins.registry",
     "load_attack": "art_crop.plugins.registry",
     "load_dataset": "art_crop.plugins.registry",
+    "load_defence": "art_crop.plugins.registry",
+    "load_executor": "art_crop.plugins.registry",
     "load_metric": "art_crop.plugins.registry",
     "load_model": "art_crop.plugins.registry",
 }

@@ -33,3 +33,11 @@ class QueryLimitError(ArtCropError):
 
 class OutputError(ArtCropError):
     """A result cannot be written; what existed before is untouched."""
+
+
+class PluginError(ArtCropError):
+    """A plugin is broken, or two of them own one name; the message names the distributions and what to do."""
+
+
+class PluginWarning(UserWarning):
+    """Some installed plugin is broken, and what it breaks is left out; given once a process."""

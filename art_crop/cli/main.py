@@ -13,6 +13,7 @@ from art_crop.cli import crop as crop_command
 from art_crop.cli import demo as demo_command
 from art_crop.cli import distil as distil_command
 from art_crop.cli import models as models_command
+from art_crop.cli import plugins as plugins_command
 
 app = typer.Typer(
     name="art-crop",
@@ -31,6 +32,8 @@ Examples:
   art-crop attack photo.jpg --show 0.1,0.7,0.5,0.95
 
   art-crop models list
+
+  art-crop plugins
 """
 
 
@@ -62,6 +65,7 @@ for name, module in (
     ("crop", crop_command),
     ("demo", demo_command),
     ("distil", distil_command),
+    ("plugins", plugins_command),
 ):
     function = getattr(module, name)
     app.command(name, epilog=module.EXAMPLES, help=_prose(function))(function)

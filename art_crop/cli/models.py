@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.resources import files
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,7 +25,6 @@ Examples:
 """
 
 app = typer.Typer(no_args_is_help=True, help="List the models and fetch their weights.")
-_EMBEDDED = {"gaze-lite": "gaze_lite.safetensors", "gaze-lite-human": "gaze_lite.safetensors"}
 
 
 @app.command("list", epilog=LIST_EXAMPLES)
@@ -39,15 +36,15 @@ def list_models(
         import json
 
         from art_crop import list_plugins
-        from art_crop.plugins.registry import find
 
         rows = [
             {
                 "name": record.name,
                 "summary": record.summary,
-                "licence": find("model", record.name).licence,
-                "weights": where_weights_are(record.name),
+                "licence": record.licence,
+                "weights": where_weights_are(record.ask_for),
                 "status": record.status,
+                "distribution": record.distribution,
             }
             for record in list_plugins()
             if record.kind == "model"
@@ -60,15 +57,16 @@ def list_models(
 
 def where_weights_are(name: str) -> str:
     """``embedded``, ``fetched`` or given by a variable, with the path; ``missing`` with the cure."""
-    from art_crop.errors import WeightsError
-    from art_crop.models.weights import WEIGHT_FILES, cache_folder, locate
+    from art_crop.errors import PluginError, WeightsError
+    from art_crop.models.weights import WeightFile, cache_folder, locate
+    from art_crop.plugins.registry import model_weights
 
-    if name in _EMBEDDED:
-        path = Path(str(files("art_crop.models") / "data" / _EMBEDDED[name]))
-        return "embedded" if path.is_file() else f"missing: {path}; install art-crop again"
-    if name not in WEIGHT_FILES:
-        return "its own affair"
-    wanted = WEIGHT_FILES[name]
+    try:
+        wanted = model_weights(name)
+    except PluginError as error:
+        return f"cannot be told: {error}"
+    if not isinstance(wanted, WeightFile):
+        return wanted if wanted == "embedded" else "its own affair"
     try:
         found = locate(wanted)
     except WeightsError as error:
@@ -99,13 +97,22 @@ def fetch_weights(
 ) -> None:
     """Download a model's weights, check their SHA-256, and keep them in the cache folder (variable ART_CROP_CACHE)."""
     with errors_as_sentences():
-        from art_crop.errors import InvalidInputError
-        from art_crop.models.weights import WEIGHT_FILES, fetch
+        from art_crop import list_plugins
+        from art_crop.errors import InvalidInputError, PluginError
+        from art_crop.models.weights import WeightFile, fetch
+        from art_crop.plugins.lookup import find
+        from art_crop.plugins.registry import model_weights
 
-        if name in _EMBEDDED:
+        wanted = model_weights(name)
+        if wanted == "embedded":
             out.print(f"{name} is embedded: nothing to fetch.")
             return
-        if name not in WEIGHT_FILES:
-            raise InvalidInputError(f"name: weights can be fetched for {', '.join(sorted(WEIGHT_FILES))}, not {name!r}")
-        found = fetch(WEIGHT_FILES[name], url=url, progress=err.is_terminal)
-        out.print(f"{name}: {found.path} ({WEIGHT_FILES[name].licence}, SHA-256 {found.sha256})", markup=False)
+        if not wanted:
+            known = [record.ask_for for record in list_plugins() if record.kind == "model" and record.fetched]
+            raise InvalidInputError(f"name: weights can be fetched for {', '.join(known)}, not {name!r}")
+        if not isinstance(wanted, WeightFile):
+            raise PluginError(
+                f"{find('model', name)}: the weights of {name!r} are a {type(wanted).__name__}, not a WeightFile"
+            )
+        found = fetch(wanted, url=url, progress=err.is_terminal)
+        out.print(f"{name}: {found.path} ({wanted.licence}, SHA-256 {found.sha256})", markup=False)

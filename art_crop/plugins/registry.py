@@ -1,27 +1,36 @@
-"""From a name to the object it stands for, without importing anything else on the way."""
+"""From a name to the object it stands for, without importing anything else on the way.
+
+A name is that of a record, or ``distribution/name`` where several installed distributions give that name. What ships
+with this package keeps its bare names whatever is installed.
+"""
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import importlib.metadata
-from collections.abc import Iterable
+import sys
+from collections import Counter
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
-from packaging.requirements import Requirement
+from art_crop.errors import ArtCropError, MissingDependencyError, PluginError
+from art_crop.plugins.catalogue import BUILTIN, Entry, PluginStatus, catalogue
+from art_crop.plugins.isolation import Report, import_target
+from art_crop.plugins.lookup import find
+from art_crop.plugins.requirements import missing
+from art_crop.plugins.specs import Kind, ModelSpec
 
-import art_crop
-from art_crop.errors import InvalidInputError, MissingDependencyError
-from art_crop.plugins import builtin
-from art_crop.plugins.specs import Kind, PluginSpec
-
-BUILTIN: tuple[PluginSpec, ...] = (
-    *builtin.art_crop_models(),
-    *builtin.art_crop_attacks(),
-    *builtin.art_crop_metrics(),
-    *builtin.art_crop_datasets(),
-)
+__all__ = [
+    "PluginRecord",
+    "list_plugins",
+    "load_attack",
+    "load_dataset",
+    "load_defence",
+    "load_executor",
+    "load_metric",
+    "load_model",
+    "model_weights",
+    "plugin_statuses",
+]
 
 
 @dataclass(frozen=True)
@@ -29,12 +38,18 @@ class PluginRecord:
     """A row of `list_plugins()`.
 
     Attributes:
-        kind: "model", "attack", "metric" or "dataset".
+        kind: "model", "attack", "metric", "dataset", "defence" or "executor".
         name: the name to load it by.
         distribution: the installed package that provides it.
-        version: that package's version.
-        status: "available", or "missing: ..." with the pip requirements it lacks.
+        version: its own version where it states one, else that package's.
+        status: "available"; "missing: ..." with the pip requirements it lacks; or "ask for distribution/name" where
+            the bare name is somebody else's too.
         summary: one line.
+        task: "saliency", "quality", "classification", or empty where it fits all.
+        licence: SPDX identifier; empty where not stated.
+        requirements: pip requirements beyond those of its package.
+        ask_for: what to load it by: the name, or "distribution/name" where the bare name is somebody else's too.
+        fetched: whether `art-crop models fetch` downloads its weights.
     """
 
     kind: Kind
@@ -43,23 +58,43 @@ class PluginRecord:
     version: str
     status: str
     summary: str
+    task: str = ""
+    licence: str = ""
+    requirements: tuple[str, ...] = ()
+    ask_for: str = ""
+    fetched: bool = False
 
 
-def list_plugins() -> list[PluginRecord]:
-    """List everything that can be loaded by name, by kind and name; imports neither torch nor ART."""
-    records = []
-    for spec in sorted(BUILTIN, key=lambda spec: (spec.kind, spec.name)):
-        missing = _missing(spec.requirements)
-        status = f"missing: {', '.join(missing)}" if missing else "available"
-        records.append(PluginRecord(spec.kind, spec.name, "art-crop", art_crop.__version__, status, spec.summary))
-    return records
+def list_plugins(*, strict: bool | None = None, warn: bool = True) -> list[PluginRecord]:
+    """List everything that can be loaded by name, by kind and name; imports neither torch nor ART.
+
+    Args:
+        strict: raise where any plugin is broken; default: as the variable ART_CROP_PLUGINS_STRICT says.
+        warn: give the one warning of this process about broken plugins.
+
+    Raises:
+        PluginError: strict, and a plugin is broken.
+    """
+    entries = catalogue(strict=strict, warn=warn).entries
+    owners = Counter((entry.spec.kind, entry.spec.name) for entry in entries)
+    return [_record(entry, alone=owners[entry.spec.kind, entry.spec.name] == 1) for entry in entries]
+
+
+def plugin_statuses(*, strict: bool | None = None, warn: bool = True) -> list[PluginStatus]:
+    """What became of every installed plugin: art-crop itself first, then by distribution; arguments as for listing.
+
+    Raises:
+        PluginError: strict, and a plugin is broken.
+    """
+    return list(catalogue(strict=strict, warn=warn).plugins)
 
 
 def load_model(name: str, **kwargs: Any) -> Any:
     """Build the ART estimator of that name.
 
     Args:
-        name: such as "gaze-lite", "gaze-lite-human" (both embedded) or "fastgaze" (weights fetched or `weights=path`).
+        name: such as "gaze-lite", "gaze-lite-human" (both embedded) or "fastgaze" (weights fetched or `weights=path`),
+            or "distribution/name".
         **kwargs: the model's own options, such as `weights` and `device`.
 
     Returns:
@@ -68,8 +103,9 @@ def load_model(name: str, **kwargs: Any) -> Any:
     Raises:
         InvalidInputError: there is no such model, or an option of it is invalid.
         MissingDependencyError: it needs a package that is not installed.
+        PluginError: two plugins own the name, or what it stands for cannot be imported.
     """
-    return _resolve("model", name)(**kwargs)
+    return _built("model", name, kwargs)
 
 
 def load_attack(name: str) -> type[Any]:
@@ -78,8 +114,12 @@ def load_attack(name: str) -> type[Any]:
     Raises:
         InvalidInputError: there is no such attack.
         MissingDependencyError: it needs a package that is not installed.
+        PluginError: two plugins own the name, or what it stands for is no class or cannot be imported.
     """
-    attack: type[Any] = _resolve("attack", name)
+    entry = find("attack", name)
+    attack = _object(entry)
+    if not isinstance(attack, type):
+        raise PluginError(f"{entry}: attack {entry.spec.name!r} must be a class, not {type(attack).__name__}")
     return attack
 
 
@@ -89,8 +129,9 @@ def load_metric(name: str) -> Any:
     Raises:
         InvalidInputError: there is no such metric.
         MissingDependencyError: it needs a package that is not installed.
+        PluginError: two plugins own the name, or what it stands for cannot be called or imported.
     """
-    return _resolve("metric", name)
+    return _callable(find("metric", name))
 
 
 def load_dataset(name: str, **kwargs: Any) -> Any:
@@ -103,49 +144,90 @@ def load_dataset(name: str, **kwargs: Any) -> Any:
     Raises:
         InvalidInputError: there is no such dataset, or an option of it is invalid.
         MissingDependencyError: it needs a package that is not installed.
+        PluginError: two plugins own the name, or what it stands for cannot be called or imported.
     """
-    return _resolve("dataset", name)(**kwargs)
+    return _built("dataset", name, kwargs)
 
 
-def find(kind: Kind, name: str) -> PluginSpec:
-    """Return the record of that kind and name; an attack is also found by its class name.
+def load_defence(name: str, **kwargs: Any) -> Any:
+    """Build the ART preprocessor of that name with the defence's own options; errors as for :func:`load_model`."""
+    return _built("defence", name, kwargs)
+
+
+def load_executor(name: str, **kwargs: Any) -> Any:
+    """Build the executor of that name with its own options; errors as for :func:`load_model`."""
+    return _built("executor", name, kwargs)
+
+
+def model_weights(name: str) -> Any:
+    """Where a model's weights come from: its weight file's record, or "embedded", or "" where that is its own affair.
 
     Raises:
-        InvalidInputError: there is none; the message gives the nearest names, or all when none is near.
+        InvalidInputError: there is no such model.
+        PluginError: two plugins own the name, or the weight file's record cannot be imported.
     """
-    specs = {spec.name: spec for spec in BUILTIN if spec.kind == kind}
-    if name in specs:
-        return specs[name]
-    for spec in specs.values():
-        if kind == "attack" and name == spec.target.partition(":")[2]:
-            return spec
-    near = difflib.get_close_matches(str(name).lower(), specs, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known names: {', '.join(sorted(specs))}"
-    raise InvalidInputError(f"name: there is no {kind} {name!r}; {hint}")
+    entry = find("model", name)
+    weights = entry.spec.weights if isinstance(entry.spec, ModelSpec) else ""
+    return weights if weights in ("", "embedded") else _imported(entry, weights)
 
 
-def _resolve(kind: Kind, name: str) -> Any:
-    spec = find(kind, name)
-    missing = _missing(spec.requirements)
-    if missing:
-        wanted = " ".join(f'"{requirement}"' for requirement in missing)
-        raise MissingDependencyError(f"{kind} {spec.name!r} needs more packages: pip install {wanted}")
-    module, _, attribute = spec.target.partition(":")
-    value: Any = importlib.import_module(module)
-    for part in attribute.split("."):
-        value = getattr(value, part)
+def _built(kind: Kind, name: str, options: dict[str, Any]) -> Any:
+    entry = find(kind, name)
+    factory = _callable(entry)
+    if entry.key == BUILTIN:
+        return factory(**options)
+    with redirect_stdout(sys.stderr):  # what others print must not tear the JSON that our commands print
+        return factory(**options)
+
+
+def _callable(entry: Entry) -> Any:
+    value = _object(entry)
+    if not callable(value):
+        raise PluginError(
+            f"{entry}: {entry.spec.kind} {entry.spec.name!r} cannot be called: it is a {type(value).__name__}"
+        )
     return value
 
 
-def _missing(requirements: Iterable[str]) -> list[str]:
-    """Return those requirements that no installed distribution satisfies."""
-    missing = []
-    for text in requirements:
-        requirement = Requirement(text)
-        try:
-            satisfied = requirement.specifier.contains(importlib.metadata.version(requirement.name), prereleases=True)
-        except importlib.metadata.PackageNotFoundError:
-            satisfied = False
-        if not satisfied:
-            missing.append(text)
-    return missing
+def _object(entry: Entry) -> Any:
+    lacking = missing(entry.spec.requirements)
+    if lacking:
+        wanted = " ".join(f'"{requirement}"' for requirement in lacking)
+        raise MissingDependencyError(f"{entry.spec.kind} {entry.spec.name!r} needs more packages: pip install {wanted}")
+    return _imported(entry, entry.spec.target)
+
+
+def _imported(entry: Entry, target: str) -> Any:
+    if entry.key == BUILTIN:
+        return import_target(target)
+    report = Report()
+    value = None
+    with redirect_stdout(sys.stderr), report.step(f"importing {target}"):
+        value = import_target(target)
+    for error in report.errors:
+        if isinstance(error, ArtCropError):  # it says itself what to do
+            raise error
+        raise PluginError(
+            f"{entry}: {entry.spec.kind} {entry.spec.name!r} cannot be loaded: {report.problems[0]}"
+        ) from error
+    return value
+
+
+def _record(entry: Entry, *, alone: bool) -> PluginRecord:
+    spec = entry.spec
+    ask_for = spec.name if alone or entry.key == BUILTIN else entry.full_name
+    lacking = missing(spec.requirements)
+    status = "available" if ask_for == spec.name else f"ask for {ask_for}"
+    return PluginRecord(
+        kind=spec.kind,
+        name=spec.name,
+        distribution=entry.distribution,
+        version=spec.version or entry.version,
+        status=f"missing: {', '.join(lacking)}" if lacking else status,
+        summary=spec.summary,
+        task=spec.task,
+        licence=spec.licence,
+        requirements=spec.requirements,
+        ask_for=ask_for,
+        fetched=isinstance(spec, ModelSpec) and spec.weights not in ("", "embedded"),
+    )

@@ -20,7 +20,15 @@ HEAVY = "print(sorted({'torch', 'art', 'numpy', 'skimage', 'matplotlib'} & set(s
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["attack", "--help"], ["crop", "-h"], ["demo", "--help"], ["models", "list"], ["--version"]],
+    [
+        ["--help"],
+        ["attack", "--help"],
+        ["crop", "-h"],
+        ["demo", "--help"],
+        ["models", "list"],
+        ["plugins"],
+        ["--version"],
+    ],
 )
 def test_help_and_listings_import_nothing_heavy(arguments: list[str]) -> None:
     command = [sys.executable, "-c", f"{RUN}\n{HEAVY}", *arguments]
@@ -31,7 +39,7 @@ def test_help_and_listings_import_nothing_heavy(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["attack"], ["crop"], ["demo"], ["distil"], ["models", "list"], ["models", "fetch"]],
+    [[], ["attack"], ["crop"], ["demo"], ["distil"], ["models", "list"], ["models", "fetch"], ["plugins"]],
 )
 def test_every_command_shows_examples(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"])
@@ -68,12 +76,16 @@ def test_listing_says_where_weights_are(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "gaze-lite-human" in table.output
 
 
-def test_the_listed_file_is_the_one_that_is_loaded() -> None:
-    from art_crop.cli.models import _EMBEDDED
+def test_the_embedded_file_is_where_it_is_shipped() -> None:
     from art_crop.models.gaze_lite import EMBEDDED
 
-    assert set(_EMBEDDED.values()) == {EMBEDDED.name}
     assert EMBEDDED.parent == Path(art_crop.__file__).parent / "models" / "data"
+    assert EMBEDDED.is_file()
+
+
+def test_what_is_embedded_is_not_fetched() -> None:
+    result = CliRunner().invoke(app, ["models", "fetch", "gaze-lite"])
+    assert (result.exit_code, result.output) == (0, "gaze-lite is embedded: nothing to fetch.\n")
 
 
 def test_fetching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fastgaze_weights: Path) -> None:
@@ -100,7 +112,7 @@ def test_fetching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fastgaze_weig
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["fetch", "nothing"], "weights can be fetched for fastgaze"),
+        (["fetch", "fastgase"], "there is no model 'fastgase'; did you mean fastgaze"),
         (["fetch", "fastgaze", "--url", "http://example.org/x"], "url must start with https://"),
         (["fetch", "fastgaze", "--url", "https://127.0.0.1:9/x"], "cannot fetch fastgaze"),
     ],

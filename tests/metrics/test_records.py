@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 import art_crop
 from art_crop import metrics
-from art_crop.plugins.registry import BUILTIN
+from art_crop.plugins import builtin
 
 PHOTO_METRICS = (
     metrics.L2,
@@ -68,7 +68,7 @@ def test_every_record_has_its_own_name_and_cannot_be_changed() -> None:
         metrics.METRICS["l2"] = metrics.PSNR  # type: ignore[index]
 
 
-@pytest.mark.parametrize("name", [spec.name for spec in BUILTIN if spec.kind == "metric"])
+@pytest.mark.parametrize("name", [spec.name for spec in builtin.art_crop_metrics()])
 def test_the_plugin_table_names_these_records(name: str) -> None:
     assert art_crop.load_metric(name) is metrics.METRICS[name]
 
