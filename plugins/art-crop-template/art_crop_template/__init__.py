@@ -1,0 +1,1 @@
+"""The smallest complete art_crop plugin: a saliency model and a metric."""

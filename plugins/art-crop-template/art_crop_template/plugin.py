@@ -1,0 +1,30 @@
+"""What this plugin adds. Every listing reads this module, so it imports nothing but the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from art_crop.plugins import MetricSpec, ModelSpec, hookimpl
+
+
+@hookimpl
+def art_crop_models() -> Iterable[ModelSpec]:
+    """One model."""
+    yield ModelSpec(
+        name="contrast-saliency",
+        target="art_crop_template.model:contrast_saliency",
+        summary="baseline without training: colour and luminance contrast at four scales",
+        task="saliency",
+        licence="MIT",
+    )
+
+
+@hookimpl
+def art_crop_metrics() -> Iterable[MetricSpec]:
+    """One metric."""
+    yield MetricSpec(
+        name="rmse",
+        target="art_crop_template.metric:RMSE",
+        summary="root mean squared difference of two photos, in grey levels",
+        licence="MIT",
+    )
