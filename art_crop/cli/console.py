@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from art_crop.errors import ArtCropError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 __all__ = ["BAD_INPUT", "FAILED", "err", "errors_as_sentences", "out", "progress_bar", "tracked"]
 
@@ -47,6 +49,15 @@ def _escaped(text: str) -> str:
 
 def progress_bar() -> Progress:
     """A progress bar on the error stream: done, how many, time gone and left."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

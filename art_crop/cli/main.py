@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from art_crop.cli import demo as demo_command
 from art_crop.cli import distil as distil_command
 from art_crop.cli import models as models_command
 from art_crop.cli import plugins as plugins_command
+from art_crop.errors import PluginWarning
 
 app = typer.Typer(
     name="art-crop",
@@ -72,8 +74,19 @@ for name, module in (
 app.add_typer(models_command.app, name="models")
 
 
+_format_of_python = warnings.formatwarning
+
+
+def _formatted(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> str:
+    """A warning about plugins as a sentence; a line of this package's source says nothing to who runs a command."""
+    if issubclass(category, PluginWarning):
+        return f"warning: {message}\n"
+    return _format_of_python(message, category, *where, **more)
+
+
 def main() -> None:
     """Run the command line."""
+    warnings.formatwarning = _formatted
     app()
 
 

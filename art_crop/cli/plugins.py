@@ -45,6 +45,7 @@ def plugins(
     Exit code: 0, or 1 in strict mode where a plugin is broken.
     """
     with errors_as_sentences():
+        from art_crop.errors import PluginError
         from art_crop.plugins.catalogue import catalogue
         from art_crop.plugins.discovery import strict_by_default
         from art_crop.plugins.registry import list_plugins, plugin_statuses
@@ -67,7 +68,7 @@ def plugins(
         if strict or strict_by_default():
             try:
                 catalogue(strict=True)
-            except Exception as error:
+            except PluginError as error:
                 say_error(error)
                 raise typer.Exit(FAILED) from None
 

@@ -10,11 +10,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
-from packaging.utils import canonicalize_name
-
 import art_crop
 from art_crop.errors import PluginError, PluginWarning
-from art_crop.plugins.discovery import ALLOWED_VARIABLE, Candidate, allowed, installed, strict_by_default
+from art_crop.plugins.discovery import ALLOWED_VARIABLE, Candidate, allowed, installed, normalised, strict_by_default
 from art_crop.plugins.isolation import stdout_is_not_ours
 from art_crop.plugins.loading import SLOW, Loaded, load
 from art_crop.plugins.specs import KINDS, PluginSpec
@@ -38,7 +36,7 @@ class Entry:
     @property
     def key(self) -> str:
         """The distribution's normalised name."""
-        return canonicalize_name(self.distribution)
+        return normalised(self.distribution)
 
     @property
     def full_name(self) -> str:
@@ -170,7 +168,7 @@ def _read_all() -> Catalogue:
     for name in sorted((permitted or frozenset()) - {candidate.key for candidate in candidates} - {BUILTIN}):
         reason = f"{ALLOWED_VARIABLE} names it, but no such plugin is installed"
         plugins.append(_absent(name, "", "", "missing", reason))
-    plugins[1:] = sorted(plugins[1:], key=lambda plugin: (canonicalize_name(plugin.distribution), plugin.entry_point))
+    plugins[1:] = sorted(plugins[1:], key=lambda plugin: (normalised(plugin.distribution), plugin.entry_point))
     errors = tuple(error for loaded in others for error in loaded.errors)
     return Catalogue(entries, tuple(plugins), errors)
 

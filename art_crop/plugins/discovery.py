@@ -11,11 +11,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from packaging.utils import canonicalize_name
-
 from art_crop.plugins.hookspecs import GROUP
 
-__all__ = ["ALLOWED_VARIABLE", "STRICT_VARIABLE", "Candidate", "allowed", "installed", "one_line", "strict_by_default"]
+__all__ = [
+    "ALLOWED_VARIABLE",
+    "STRICT_VARIABLE",
+    "Candidate",
+    "allowed",
+    "installed",
+    "normalised",
+    "one_line",
+    "strict_by_default",
+]
 
 ALLOWED_VARIABLE = "ART_CROP_PLUGINS"
 """Comma-separated distributions whose plugins may be read; unset: all; empty: none. art-crop's own are always read."""
@@ -48,7 +55,7 @@ class Candidate:
     @property
     def key(self) -> str:
         """The distribution's normalised name (PEP 503), by which two spellings are the same."""
-        return canonicalize_name(self.distribution)
+        return normalised(self.distribution)
 
 
 def installed() -> list[Candidate]:
@@ -60,9 +67,9 @@ def installed() -> list[Candidate]:
         if GROUP not in text:
             continue
         name = _metadata(distribution, "Name")
-        if name != _UNKNOWN and (canonicalize_name(name) in seen or _is_shadowed(name, text)):
+        if name != _UNKNOWN and (normalised(name) in seen or _is_shadowed(name, text)):
             continue
-        seen.add(canonicalize_name(name))
+        seen.add(normalised(name))
         for candidate in _candidates(distribution, name):
             candidates.setdefault((candidate.key, candidate.entry_point, candidate.target), candidate)
     return [candidates[key] for key in sorted(candidates)]
@@ -73,12 +80,17 @@ def allowed() -> frozenset[str] | None:
     value = os.environ.get(ALLOWED_VARIABLE)
     if value is None:
         return None
-    return frozenset(canonicalize_name(name.strip()) for name in value.split(",") if name.strip())
+    return frozenset(normalised(name.strip()) for name in value.split(",") if name.strip())
 
 
 def strict_by_default() -> bool:
     """Whether ART_CROP_PLUGINS_STRICT is set to anything but nothing, 0, false, no or off."""
     return os.environ.get(STRICT_VARIABLE, "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
+def normalised(distribution: str) -> str:
+    """A distribution's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def one_line(text: object, limit: int = 300) -> str:

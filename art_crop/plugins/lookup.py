@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 
-from packaging.utils import canonicalize_name
-
 from art_crop.errors import InvalidInputError, PluginError
 from art_crop.plugins.catalogue import BUILTIN, Entry, catalogue
+from art_crop.plugins.discovery import normalised
 from art_crop.plugins.specs import Kind
 
 __all__ = ["find"]
@@ -25,7 +24,7 @@ def find(kind: Kind, name: str) -> Entry:
     entries = [entry for entry in catalogue().entries if entry.spec.kind == kind]
     owner, _, bare = name.rpartition("/")
     if owner:
-        entries = [entry for entry in entries if entry.key == canonicalize_name(owner)]
+        entries = [entry for entry in entries if entry.key == normalised(owner)]
     found = [entry for entry in entries if entry.spec.name == bare]
     if not found and kind == "attack":
         found = [entry for entry in entries if bare == entry.spec.target.rpartition(":")[2]]
@@ -44,8 +43,8 @@ def _hint(kind: Kind, owner: str, bare: str) -> str:
     known = catalogue()
     entries = [entry for entry in known.entries if entry.spec.kind == kind]
     if owner:
-        key = canonicalize_name(owner)
-        plugins = [plugin for plugin in known.plugins if canonicalize_name(plugin.distribution) == key]
+        key = normalised(owner)
+        plugins = [plugin for plugin in known.plugins if normalised(plugin.distribution) == key]
         trouble = [f"{plugin}: {'; '.join(plugin.reasons)}" for plugin in plugins if plugin.reasons]
         if trouble:
             return " | ".join(trouble)

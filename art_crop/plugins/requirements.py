@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable
-
-from packaging.requirements import Requirement
-from packaging.version import InvalidVersion
+from collections.abc import Sequence
 
 __all__ = ["missing"]
 
 
-def missing(requirements: Iterable[str]) -> list[str]:
+def missing(requirements: Sequence[str]) -> list[str]:
     """Return those requirements that apply here and that no installed distribution satisfies."""
-    lacking = []
+    lacking: list[str] = []
+    if not requirements:
+        return lacking
+    from packaging.requirements import Requirement  # slow to import, and most records have none
+    from packaging.version import InvalidVersion
+
     for text in requirements:
         requirement = Requirement(text)
         if requirement.marker is not None and not requirement.marker.evaluate():

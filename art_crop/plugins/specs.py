@@ -9,8 +9,6 @@ import re
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 from art_crop.errors import InvalidInputError
 
 __all__ = [
@@ -143,6 +141,8 @@ def _check_target(what: str, field: str, value: str) -> None:
 
 
 def _check_requirement(what: str, requirement: str) -> None:
+    from packaging.requirements import InvalidRequirement, Requirement  # slow to import, and most records have none
+
     try:
         Requirement(requirement)
     except InvalidRequirement as error:
