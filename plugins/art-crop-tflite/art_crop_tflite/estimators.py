@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from art_crop.checks import check_int
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.placement import frozen
@@ -16,7 +17,6 @@ from art_crop.estimators.quality import PyTorchQualityRegressor
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.functional.precision import exact_float32
 from art_crop.models.weights import file_sha256, locate
-
 from art_crop_tflite.models import Fit, QualityModel, SaliencyModel, in_photo
 from art_crop_tflite.network import load_tflite
 from art_crop_tflite.resizing import Resampling

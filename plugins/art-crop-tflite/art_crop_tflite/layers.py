@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["MatrixLayer", "Convolution", "ImageLayer", "Pool", "interpolation_matrix"]
+__all__ = ["Convolution", "ImageLayer", "Interpolation", "MatrixLayer", "Pool", "interpolation_matrix"]
 
 Pair = tuple[int, int]
 LONG = 1 << 16
@@ -100,8 +100,9 @@ class ImageLayer(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, b, h, w, C) -> (N, b, h', w', K)."""
-        result = super().forward(x.flatten(0, 1).permute(0, 3, 1, 2))
-        return cast(Tensor, result.permute(0, 2, 3, 1).unflatten(0, (x.shape[0], x.shape[1])))
+        result: Tensor = super().forward(x.flatten(0, 1).permute(0, 3, 1, 2))  # type: ignore[no-untyped-call]
+        n, _, h, w = result.shape
+        return result.permute(0, 2, 3, 1).reshape(x.shape[0], n // x.shape[0], h, w, -1)
 
 
 class MatrixLayer(nn.Module):
@@ -132,6 +133,23 @@ def _one_by_one(x: Tensor, operation: nn.Linear) -> Tensor:
     sums = np.array([[np.add.accumulate(row * column)[-1] for column in weight] for row in rows], np.float32)
     result = torch.from_numpy(sums).to(x.device).reshape(*x.shape[:-1], -1)
     return result if operation.bias is None else result + operation.bias
+
+
+class Interpolation(nn.Module):
+    """Bilinear resize of (N, b, h, w, C) as two matrix products; exact for each of the file format's conventions."""
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, rows: Tensor, columns: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("rows", rows)
+        self.register_buffer("columns", columns)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, b, h, w, C) -> (N, b, H, W, C)."""
+        planes = x.movedim(-1, 2)
+        return (self.rows @ (planes @ self.columns.mT)).movedim(2, -1)
 
 
 def interpolation_matrix(size: int, target: int, align_corners: bool, half_pixel_centers: bool) -> Tensor:

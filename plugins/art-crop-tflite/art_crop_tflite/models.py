@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from art_crop.checks import check_choice, check_int, check_range
-from art_crop.errors import WeightsError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from art_crop.checks import check_choice, check_int, check_range
+from art_crop.errors import WeightsError
 from art_crop_tflite.network import Network
 from art_crop_tflite.resizing import RESAMPLINGS, Frame, Resampling, fit, into_frame
 

@@ -7,14 +7,15 @@ that the file states.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from art_crop.errors import WeightsError
 from torch import Tensor, nn
 
+from art_crop.errors import WeightsError
 from art_crop_tflite.fusing import fuse_group_norms
 from art_crop_tflite.operators import OPERATORS, Run
 from art_crop_tflite.reading import Graph, Operator, read_graph
@@ -105,11 +106,12 @@ class Network(nn.Module):
         self.input = _the_input(graph, operators)
         self.input_shape = graph.tensors[self.input].shape
         steps, constants = _build(graph, operators)
-        lost = [str(graph.tensors[index]) for index in self.outputs if index in constants]
+        made = {step.output for step in steps}
+        lost = [str(graph.tensors[index]) for index in self.outputs if index not in made]
         if lost:
-            raise WeightsError(f"{graph.path}: {', '.join(lost)} does not depend on the input")
+            raise WeightsError(f"{graph.path}: {', '.join(lost)} is not computed from the input")
         if fuse:
-            steps, constants = fuse_group_norms(graph, steps, constants)
+            steps = fuse_group_norms(graph, steps, constants, set(self.outputs))
         self.steps = steps
         self.layers = nn.ModuleDict(
             {f"{s.operator.index}_{s.operator.name.lower()}": s.run for s in steps if isinstance(s.run, nn.Module)}
@@ -135,7 +137,7 @@ class Network(nn.Module):
 
     def _try(self, graph: Graph) -> None:
         """One pass on the "meta" device, shapes against the file's."""
-        module = self.to_meta()
+        module: dict[int, Run] = {id(layer): copy.deepcopy(layer).to("meta") for layer in self.layers.values()}
         values = {index: getattr(self, name).to("meta") for index, name in self.constants.items()}
         values[self.input] = torch.empty((2, *self.input_shape), device="meta")
         for step in self.steps:
@@ -148,12 +150,6 @@ class Network(nn.Module):
             if tuple(result.shape[1:]) != record.shape:
                 raise WeightsError(f"{self.path}: {step.operator} makes {list(result.shape[1:])}, stated is {record}")
             values[step.output] = result
-
-    def to_meta(self) -> dict[int, Run]:
-        """Copies without memory of the steps that are modules, by the identity of the original."""
-        import copy
-
-        return {id(layer): copy.deepcopy(layer).to("meta") for layer in self.layers.values()}
 
 
 def load_tflite(path: str | Path, outputs: Sequence[int] | None = None) -> Network:
@@ -227,7 +223,11 @@ def _build(graph: Graph, operators: Iterable[Operator]) -> tuple[list[Step], dic
         entry, node = OPERATORS[operator.name], _Node(graph, operator, constants)
         positions = range(len(operator.inputs)) if entry.data is None else entry.data
         inputs = tuple(node.record(position).index for position in positions)
-        step = Step(operator, entry.build(node), inputs, operator.outputs[0])
+        try:
+            run = entry.build(node)
+        except (RuntimeError, IndexError, ValueError, TypeError) as error:
+            raise node.refuse(str(error)) from error
+        step = Step(operator, run, inputs, operator.outputs[0])
         if all(index in constants for index in inputs):
             constants[step.output] = _folded(graph, step, [node.constant(position) for position in positions])
         else:

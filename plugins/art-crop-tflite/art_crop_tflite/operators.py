@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from art_crop_tflite.layers import MatrixLayer, Convolution, ImageLayer, Pool, interpolation_matrix
+from art_crop_tflite.layers import Convolution, ImageLayer, Interpolation, MatrixLayer, Pool, interpolation_matrix
 
-__all__ = ["OPERATORS", "Node", "Run"]
+__all__ = ["OPERATORS", "Node", "Run", "activation_called"]
 
 Run = Callable[..., Tensor]
 ACTIVATIONS: dict[int, type[nn.Module] | None] = {
@@ -67,12 +68,17 @@ def _integers(values: Tensor) -> list[int]:
     return [int(value) for value in values.flatten().tolist()]
 
 
+def activation_called(number: int) -> nn.Module | None:
+    """A fused activation by its number in the schema; None where there is none. KeyError: not supported."""
+    kind = ACTIVATIONS[number]
+    return None if kind is None else kind()
+
+
 def _activation(node: Node) -> nn.Module | None:
     number = int(node.option("FusedActivationFunction"))
     if number not in ACTIVATIONS:
         raise node.refuse(f"its fused activation {number} is not supported")
-    kind = ACTIVATIONS[number]
-    return None if kind is None else kind()
+    return activation_called(number)
 
 
 def _aligned(values: Sequence[Tensor]) -> list[Tensor]:
@@ -81,22 +87,21 @@ def _aligned(values: Sequence[Tensor]) -> list[Tensor]:
     return [v.reshape(v.shape[0], *(1,) * (rank - v.ndim), *v.shape[1:]) if v.ndim < rank else v for v in values]
 
 
-def _elementwise(function: Callable[..., Tensor]) -> Entry:
-    def build(node: Node) -> Run:
-        activation = _activation(node)
-
-        def run(*values: Tensor) -> Tensor:
-            result = function(*_aligned(values))
-            return result if activation is None else activation(result)  # type: ignore[no-any-return]
-
-        return run
-
-    return Entry(build, None)
+# What runs is a partial of a function of this module, never a closure, so that networks can be copied and pickled.
 
 
-def _plain(function: Callable[..., Tensor]) -> Entry:
+def _on_aligned(function: Run, activation: nn.Module | None, *values: Tensor) -> Tensor:
+    result = function(*_aligned(values))
+    return result if activation is None else cast(Tensor, activation(result))
+
+
+def _elementwise(function: Run) -> Entry:
+    return Entry(lambda node: partial(_on_aligned, function, _activation(node)), None)
+
+
+def _plain(function: Run) -> Entry:
     """Elementwise without options."""
-    return Entry(lambda node: lambda *values: function(*_aligned(values)), None)
+    return Entry(lambda node: partial(_on_aligned, function, None), None)
 
 
 def _layer(*modules: nn.Module | None) -> ImageLayer:
@@ -189,17 +194,20 @@ def _axes(node: Node) -> tuple[list[int], bool]:
     return sorted({axis % rank + 1 for axis in axes}), bool(node.option("KeepDims"))
 
 
-def _reduce(function: Callable[..., Tensor]) -> Entry:
-    def build(node: Node) -> Run:
-        axes, keep = _axes(node)
-        return lambda x: function(x, axes, keep) if axes else x
+def _reduced(function: Run, axes: list[int], keep: bool, x: Tensor) -> Tensor:
+    return function(x, axes, keep) if axes else x
 
-    return Entry(build)
+
+def _reduce(function: Run) -> Entry:
+    return Entry(lambda node: partial(_reduced, function, *_axes(node)))
+
+
+def _reshaped(target: list[int], x: Tensor) -> Tensor:
+    return x.reshape(x.shape[0], *target)
 
 
 def _reshape(node: Node) -> Run:
-    target = _integers(node.constant(1)) if node.has(1) else list(node.option("NewShape"))
-    return lambda x: x.reshape(x.shape[0], *target)
+    return partial(_reshaped, _integers(node.constant(1)) if node.has(1) else list(node.option("NewShape")))
 
 
 def _broadcast_to(node: Node) -> Run:
@@ -207,17 +215,21 @@ def _broadcast_to(node: Node) -> Run:
     if len(target) < len(node.shape(0)):
         raise node.refuse(f"a shape {list(node.shape(0))} cannot become {target}")
 
-    def run(x: Tensor) -> Tensor:
-        x = x.reshape(x.shape[0], *(1,) * (len(target) + 1 - x.ndim), *x.shape[1:])
-        return x.expand(x.shape[0], *target)
+    return partial(_broadcast, target)
 
-    return run
+
+def _broadcast(target: list[int], x: Tensor) -> Tensor:
+    x = x.reshape(x.shape[0], *(1,) * (len(target) + 1 - x.ndim), *x.shape[1:])
+    return x.expand(x.shape[0], *target)
+
+
+def _known(value: Tensor, *_: Tensor) -> Tensor:
+    return value[None]
 
 
 def _broadcast_args(node: Node) -> Run:
-    shape = torch.broadcast_shapes(tuple(_integers(node.constant(0))), tuple(_integers(node.constant(1))))
-    kind = node.constant(0).dtype
-    return lambda *_: torch.tensor([shape], dtype=kind).reshape(1, len(shape))
+    shape = np.broadcast_shapes(tuple(_integers(node.constant(0))), tuple(_integers(node.constant(1))))
+    return partial(_known, torch.tensor(shape, dtype=torch.int64))
 
 
 def _strided_slice(node: Node) -> Run:
@@ -234,7 +246,11 @@ def _strided_slice(node: Node) -> Run:
             index.append(b)
         else:
             index.append(slice(None if masks["Begin"] >> k & 1 else b, None if masks["End"] >> k & 1 else e, s))
-    return lambda x: x[tuple(index)]
+    return partial(_indexed, tuple(index))
+
+
+def _indexed(index: tuple[Any, ...], x: Tensor) -> Tensor:
+    return x[index]
 
 
 def _slice(node: Node) -> Run:
@@ -245,7 +261,7 @@ def _slice(node: Node) -> Run:
     if any(not 0 <= b <= n or not -1 <= s <= n - b for b, s, n in zip(begin, size, shape, strict=True)):
         raise node.refuse(f"it takes {size} from {begin} of an input {list(shape)}")
     index = (slice(None), *(slice(b, None if s < 0 else b + s) for b, s in zip(begin, size, strict=True)))
-    return lambda x: x[index]
+    return partial(_indexed, index)
 
 
 def _expanded(values: Sequence[Tensor]) -> list[Tensor]:
@@ -259,8 +275,12 @@ def _concatenation(node: Node) -> Run:
     axis = int(node.option("Axis"))
     if not -rank <= axis < rank:
         raise node.refuse(f"its axis {axis} does not lie in {rank} dimensions")
-    activation = _activation(node) or nn.Identity()
-    return lambda *values: activation(torch.cat(_expanded(values), axis % rank + 1))
+    return partial(_joined, torch.cat, axis % rank + 1, _activation(node))
+
+
+def _joined(function: Run, axis: int, activation: nn.Module | None, *values: Tensor) -> Tensor:
+    result = function(_expanded(values), axis)
+    return result if activation is None else cast(Tensor, activation(result))
 
 
 def _pack(node: Node) -> Run:
@@ -268,7 +288,7 @@ def _pack(node: Node) -> Run:
     axis = int(node.option("Axis"))
     if not -rank <= axis < rank:
         raise node.refuse(f"its axis {axis} does not lie in {rank} dimensions")
-    return lambda *values: torch.stack(_expanded(values), axis % rank + 1)
+    return partial(_joined, torch.stack, axis % rank + 1, None)
 
 
 def _resize_bilinear(node: Node) -> Run:
@@ -284,41 +304,25 @@ def _resize_bilinear(node: Node) -> Run:
     )
 
 
-class Interpolation(nn.Module):
-    """Bilinear resize of (N, b, h, w, C) as two matrix products; exact for each of the file format's conventions."""
-
-    rows: Tensor
-    columns: Tensor
-
-    def __init__(self, rows: Tensor, columns: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("rows", rows)
-        self.register_buffer("columns", columns)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, b, h, w, C) -> (N, b, H, W, C)."""
-        planes = x.movedim(-1, 2)
-        return (self.rows @ (planes @ self.columns.mT)).movedim(2, -1)
-
-
 def _batch_matmul(node: Node) -> Run:
-    left, right = bool(node.option("AdjX")), bool(node.option("AdjY"))
+    return partial(_matrix_product, bool(node.option("AdjX")), bool(node.option("AdjY")))
 
-    def run(a: Tensor, b: Tensor) -> Tensor:
-        a, b = _aligned((a, b))
-        return (a.mT if left else a) @ (b.mT if right else b)
 
-    return Entry(lambda _: run, None).build(node)
+def _matrix_product(left: bool, right: bool, a: Tensor, b: Tensor) -> Tensor:
+    a, b = _aligned((a, b))
+    return (a.mT if left else a) @ (b.mT if right else b)
 
 
 def _softmax(node: Node) -> Run:
-    beta = float(node.option("Beta"))
-    return lambda x: (x * beta).softmax(-1)
+    return partial(_sharpened, float(node.option("Beta")))
+
+
+def _sharpened(beta: float, x: Tensor) -> Tensor:
+    return (x * beta).softmax(-1)
 
 
 def _leaky_relu(node: Node) -> Run:
-    slope = float(node.option("Alpha"))
-    return lambda x: F.leaky_relu(x, slope)
+    return partial(F.leaky_relu, negative_slope=float(node.option("Alpha")))
 
 
 def _pad(node: Node) -> Run:
@@ -326,14 +330,22 @@ def _pad(node: Node) -> Run:
     if tuple(pads.shape) != (len(node.shape(0)), 2) or bool((pads < 0).any()) or bool((pads > 1 << 15).any()):
         raise node.refuse(f"it pads an input {list(node.shape(0))} by {pads.tolist()}")
     amounts = [int(n) for pair in reversed(pads.tolist()) for n in pair]
-    return lambda x: F.pad(x, amounts)
+    return partial(_padded, amounts)
+
+
+def _padded(amounts: list[int], x: Tensor) -> Tensor:
+    return F.pad(x, amounts)
 
 
 def _transpose(node: Node) -> Run:
     order = _integers(node.constant(1))
     if sorted(order) != list(range(len(node.shape(0)))):
         raise node.refuse(f"{order} is no order of {len(node.shape(0))} dimensions")
-    return lambda x: x.permute(0, *(axis + 1 for axis in order))
+    return partial(_permuted, [0, *(axis + 1 for axis in order)])
+
+
+def _permuted(order: list[int], x: Tensor) -> Tensor:
+    return x.permute(order)
 
 
 def _sum_of(*values: Tensor) -> Tensor:
@@ -353,7 +365,7 @@ OPERATORS: dict[str, Entry] = {
     "CONCATENATION": Entry(_concatenation, None),
     "CONV_2D": Entry(_conv_2d),
     "DEPTHWISE_CONV_2D": Entry(_depthwise_conv_2d),
-    "DEQUANTIZE": Entry(lambda node: lambda x: node.constant(0)[None]),
+    "DEQUANTIZE": Entry(lambda node: partial(_known, node.constant(0))),
     "DIV": _elementwise(torch.div),
     "FULLY_CONNECTED": Entry(_fully_connected),
     "HARD_SWISH": _plain(F.hardswish),
@@ -373,7 +385,7 @@ OPERATORS: dict[str, Entry] = {
     "RESHAPE": Entry(_reshape),
     "RESIZE_BILINEAR": Entry(_resize_bilinear),
     "RSQRT": _plain(torch.rsqrt),
-    "SHAPE": Entry(lambda node: lambda *_: torch.tensor([node.shape(0)]), ()),
+    "SHAPE": Entry(lambda node: partial(_known, torch.tensor(node.shape(0), dtype=torch.int64)), ()),
     "SLICE": Entry(_slice),
     "SOFTMAX": Entry(_softmax),
     "SQRT": _plain(torch.sqrt),

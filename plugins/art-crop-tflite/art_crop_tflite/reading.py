@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import tflite
+
 from art_crop.errors import WeightsError
 from art_crop.models.files import read_bytes
+from art_crop_tflite.schema import NUMPY, OPERATORS, OPTION_TYPES, OPTIONS, TYPES
 
 __all__ = ["Graph", "Operator", "Tensor", "read_graph"]
 
@@ -31,53 +33,6 @@ Option = int | float | bool | tuple[int, ...]
 
 # What flatbuffers, struct and numpy raise on bytes that are no such table.
 _DAMAGE = (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError, KeyError, MemoryError)
-
-_CONV = ("Padding", "StrideW", "StrideH", "DilationWFactor", "DilationHFactor", "FusedActivationFunction")
-_POOL = ("Padding", "StrideW", "StrideH", "FilterWidth", "FilterHeight", "FusedActivationFunction")
-_FUSED = ("FusedActivationFunction",)
-_SLICE = ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask", "Offset")
-_OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "ADD": ("AddOptions", _FUSED),
-    "AVERAGE_POOL_2D": ("Pool2DOptions", _POOL),
-    "BATCH_MATMUL": ("BatchMatMulOptions", ("AdjX", "AdjY")),
-    "CONCATENATION": ("ConcatenationOptions", ("Axis", *_FUSED)),
-    "CONV_2D": ("Conv2DOptions", _CONV),
-    "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", (*_CONV, "DepthMultiplier")),
-    "DIV": ("DivOptions", _FUSED),
-    "FULLY_CONNECTED": ("FullyConnectedOptions", (*_FUSED, "WeightsFormat", "KeepNumDims")),
-    "LEAKY_RELU": ("LeakyReluOptions", ("Alpha",)),
-    "MAX_POOL_2D": ("Pool2DOptions", _POOL),
-    "MEAN": ("ReducerOptions", ("KeepDims",)),
-    "MUL": ("MulOptions", _FUSED),
-    "PACK": ("PackOptions", ("Axis",)),
-    "REDUCE_MAX": ("ReducerOptions", ("KeepDims",)),
-    "RESHAPE": ("ReshapeOptions", ("NewShape",)),
-    "RESIZE_BILINEAR": ("ResizeBilinearOptions", ("AlignCorners", "HalfPixelCenters")),
-    "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
-    "STRIDED_SLICE": ("StridedSliceOptions", _SLICE),
-    "SUB": ("SubOptions", _FUSED),
-    "SUM": ("ReducerOptions", ("KeepDims",)),
-}
-
-
-def _names(enumeration: type) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
-
-
-_OPERATORS = _names(tflite.BuiltinOperator)
-_OPTION_TYPES = _names(tflite.BuiltinOptions)
-_TYPES = _names(tflite.TensorType)
-_NUMPY = {
-    "FLOAT32": "<f4",
-    "FLOAT16": "<f2",
-    "FLOAT64": "<f8",
-    "INT8": "i1",
-    "UINT8": "u1",
-    "INT16": "<i2",
-    "INT32": "<i4",
-    "INT64": "<i8",
-    "BOOL": "?",
-}
 
 
 @dataclass(frozen=True)
@@ -140,7 +95,9 @@ def read_graph(path: str | Path) -> Graph:
     try:
         graph = _Reader(data, str(path)).graph()
     except _DAMAGE as error:
-        raise WeightsError(f"{path} is damaged: its tables do not hold together ({error or type(error)})") from error
+        raise WeightsError(
+            f"{path} is damaged: its tables do not hold together ({type(error).__name__}: {error})"
+        ) from error
     _check_order(graph)
     return graph
 
@@ -165,9 +122,7 @@ class _Reader:
         )
         self.count(graph.InputsLength(), "inputs")
         self.count(graph.OutputsLength(), "outputs")
-        return Graph(
-            self.path, tensors, operators, _integers(graph.InputsAsNumpy()), _integers(graph.OutputsAsNumpy())
-        )
+        return Graph(self.path, tensors, operators, _integers(graph.InputsAsNumpy()), _integers(graph.OutputsAsNumpy()))
 
     def fail(self, what: str) -> None:
         raise WeightsError(f"{self.path}: {what}")
@@ -180,7 +135,7 @@ class _Reader:
     def code(self, index: int) -> tuple[str, int]:
         code = self.model.OperatorCodes(index)
         number = max(int(code.BuiltinCode()), int(code.DeprecatedBuiltinCode()))
-        name = _OPERATORS.get(number, f"operator code {number}")
+        name = OPERATORS.get(number, f"operator code {number}")
         if name == "CUSTOM":
             name = f"CUSTOM {_text(code.CustomCode())}"
         return name, int(code.Version())
@@ -193,7 +148,7 @@ class _Reader:
         shape = _integers(raw.ShapeAsNumpy())
         if any(side < 0 for side in shape) or math.prod(shape) > MAX_ELEMENTS:
             self.fail(f"{what} has the shape {list(shape)}: sides are >= 0, at most {MAX_ELEMENTS} elements are read")
-        kind = _TYPES.get(int(raw.Type()), f"type {raw.Type()}")
+        kind = TYPES.get(int(raw.Type()), f"type {raw.Type()}")
         if raw.Sparsity() is not None:
             self.fail(f"{what} is stored sparsely, which is not read here")
         if not 0 <= raw.Buffer() < buffers:
@@ -224,10 +179,10 @@ class _Reader:
         raw = self.model.Buffers(buffer)
         if raw.Offset() > 1 or raw.Size() > 1:
             self.fail(f"{what} lies outside the flatbuffer, which is not read here")
-        if raw.DataLength() == 0 or kind not in _NUMPY:
+        if raw.DataLength() == 0 or kind not in NUMPY:
             return None
         stored = np.asarray(raw.DataAsNumpy(), np.uint8)
-        dtype = np.dtype(_NUMPY[kind])
+        dtype = np.dtype(NUMPY[kind])
         if stored.size != dtype.itemsize * math.prod(shape):
             self.fail(
                 f"{what} holds {stored.size} bytes, {kind} {list(shape)} needs {dtype.itemsize * math.prod(shape)}"
@@ -255,10 +210,10 @@ class _Reader:
 
     def options(self, raw: Any, name: str, index: int) -> dict[str, Option]:
         table = raw.BuiltinOptions()
-        if name not in _OPTIONS or table is None or raw.BuiltinOptionsType() == 0:
+        if name not in OPTIONS or table is None or raw.BuiltinOptionsType() == 0:
             return {}
-        kind, wanted = _OPTIONS[name]
-        found = _OPTION_TYPES.get(int(raw.BuiltinOptionsType()), "unknown options")
+        kind, wanted = OPTIONS[name]
+        found = OPTION_TYPES.get(int(raw.BuiltinOptionsType()), "unknown options")
         if found != kind:
             self.fail(f"operator {index} ({name}) comes with {found}, not {kind}")
         options = getattr(tflite, kind)()
@@ -295,7 +250,9 @@ def _check_order(graph: Graph) -> None:
             if not 0 <= index < len(graph.tensors):
                 raise WeightsError(f"{graph.path}: {operator} reads tensor {index}, there are {len(graph.tensors)}")
             if index not in known:
-                raise WeightsError(f"{graph.path}: {operator} reads {graph.tensors[index]}, which nothing before it makes")
+                raise WeightsError(
+                    f"{graph.path}: {operator} reads {graph.tensors[index]}, which nothing before it makes"
+                )
         for index in operator.outputs:
             if not 0 <= index < len(graph.tensors):
                 raise WeightsError(f"{graph.path}: {operator} makes tensor {index}, there are {len(graph.tensors)}")

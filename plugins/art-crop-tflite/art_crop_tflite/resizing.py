@@ -32,14 +32,16 @@ class Taps(NamedTuple):
 
 
 def _bilinear(x: Array) -> Array:
-    return np.maximum(1 - np.abs(x), 0)
+    result: Array = np.maximum(1 - np.abs(x), 0)
+    return result
 
 
 def _bicubic(x: Array) -> Array:
     a, x = -0.5, np.abs(x)
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * a
-    return np.where(x < 1, near, np.where(x < 2, far, 0))
+    result: Array = np.where(x < 1, near, np.where(x < 2, far, 0))
+    return result
 
 
 @lru_cache(maxsize=64)
