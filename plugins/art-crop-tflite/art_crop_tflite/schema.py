@@ -41,7 +41,7 @@ def _names(enumeration: type) -> dict[int, str]:
 
 
 OPERATORS = _names(tflite.BuiltinOperator)
-OPTIONTYPES = _names(tflite.BuiltinOptions)
+OPTION_TYPES = _names(tflite.BuiltinOptions)
 TYPES = _names(tflite.TensorType)
 NUMPY = {
     "FLOAT32": "<f4",
