@@ -32,16 +32,18 @@ class ContrastSaliency(nn.Module):
         super().__init__()
         # Luminance, red against green, blue against yellow.
         self.register_buffer("opponent", torch.tensor([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [-0.5, -0.5, 1.0]]))
+        self.surrounds = nn.ModuleList(
+            nn.AvgPool2d(side, stride=1, padding=side // 2, count_include_pad=False) for side in SURROUNDS
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, h, w)."""
         size = (-(-x.shape[-2] // CELL), -(-x.shape[-1] // CELL))
         cells = F.adaptive_avg_pool2d(torch.einsum("oc,nchw->nohw", self.opponent.to(x.dtype), x), size)
         contrast = torch.zeros_like(cells[:, 0])
-        for side in SURROUNDS:
-            surround = F.avg_pool2d(cells, side, stride=1, padding=side // 2, count_include_pad=False)
+        for surround in self.surrounds:
             # The small number keeps the gradient of the root finite where there is no contrast.
-            contrast = contrast + ((cells - surround) ** 2).sum(1).add(1e-6).sqrt()
+            contrast = contrast + ((cells - surround(cells)) ** 2).sum(1).add(1e-6).sqrt()
         return contrast / len(SURROUNDS)
 
 
