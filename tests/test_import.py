@@ -37,7 +37,8 @@ def test_the_package_itself_reads_no_plugin() -> None:
 def test_public_names_are_what_the_registry_defines() -> None:
     from art_crop.plugins import registry
 
-    for name in ("load_model", "load_attack", "load_metric", "load_dataset", "list_plugins"):
+    kinds = ("model", "attack", "metric", "dataset", "defence", "executor")
+    for name in ("list_plugins", *(f"load_{kind}" for kind in kinds)):
         assert getattr(art_crop, name) is getattr(registry, name)
         assert name in dir(art_crop)
 

@@ -102,5 +102,9 @@ def _print_plugins(statuses: list[PluginStatus]) -> None:
 
 
 def _line(status: PluginStatus) -> str:
-    counted = "" if status.status in ("missing", "disabled") else f": {status.records} objects"
+    counted = (
+        ""
+        if status.status in ("missing", "disabled")
+        else f": {status.records} object{'' if status.records == 1 else 's'}"
+    )
     return plain(f"{status}{f' ({status.entry_point})' if status.entry_point else ''}{counted}")

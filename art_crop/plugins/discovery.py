@@ -109,7 +109,7 @@ def _entry_points_text(distribution: importlib.metadata.Distribution) -> str:
 
 def _metadata(distribution: importlib.metadata.Distribution, field: str) -> str:
     try:
-        value = distribution.metadata[field]
+        value = distribution.metadata.get(field)
     except Exception:  # there may be no METADATA at all, which every Python version reports in its own way
         value = None
     return one_line(value, 80) if isinstance(value, str) and value.strip() else _UNKNOWN

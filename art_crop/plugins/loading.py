@@ -148,6 +148,8 @@ def _judge(hook: str, result: object, loaded: Loaded) -> None:
     """Keep the records that are good; iterating may raise half-way, which leaves those before it."""
     wanted = HOOKS[hook]
     if isinstance(result, (str, bytes, Mapping, PluginSpec)) or not isinstance(result, Iterable):
+        if inspect.iscoroutine(result):
+            result.close()
         loaded.problems.append(
             f"{hook} gave one {type(result).__name__} instead of a list of {wanted.__name__} records"
         )

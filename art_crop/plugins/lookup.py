@@ -22,8 +22,8 @@ def find(kind: Kind, name: str) -> Entry:
     if not isinstance(name, str):
         raise InvalidInputError(f"name: must be text, not {type(name).__name__}")
     entries = [entry for entry in catalogue().entries if entry.spec.kind == kind]
-    owner, _, bare = name.rpartition("/")
-    if owner:
+    owner, slash, bare = name.rpartition("/")
+    if slash:
         entries = [entry for entry in entries if entry.key == normalised(owner)]
     found = [entry for entry in entries if entry.spec.name == bare]
     if not found and kind == "attack":

@@ -87,6 +87,8 @@ def test_every_metric_record_is_loaded_by_its_own_name() -> None:
     [
         (art_crop.load_model, "gaze-light", "gaze-lite"),
         (art_crop.load_model, "FastGaze", "fastgaze"),
+        (art_crop.load_model, "/gaze-lite", "did you mean gaze-lite"),
+        (art_crop.load_model, "", "known names: .*gaze-lite"),
         (art_crop.load_attack, "saliency-peak", "saliency-peak-fgm"),
         (art_crop.load_metric, "ciede2000", "ciede2000-mean"),
         (art_crop.load_dataset, "zzz", "known names: .*folder.*osie"),
