@@ -109,10 +109,10 @@ def _entry_points_text(distribution: importlib.metadata.Distribution) -> str:
 
 def _metadata(distribution: importlib.metadata.Distribution, field: str) -> str:
     try:
-        value = distribution.metadata.get(field)
+        values = distribution.metadata.get_all(field)  # indexing warns or raises where there is none
     except Exception:  # there may be no METADATA at all, which every Python version reports in its own way
-        value = None
-    return one_line(value, 80) if isinstance(value, str) and value.strip() else _UNKNOWN
+        values = None
+    return one_line(values[0], 80) if values and values[0].strip() else _UNKNOWN
 
 
 def _is_shadowed(name: str, text: str) -> bool:
