@@ -29,7 +29,7 @@ from PIL import Image
 Row = dict[str, Any]
 MODELS = ("gaze-lite", "fastgaze", "attention-center")
 BUDGETS = (5.0, 10.0, 20.0)
-CELL = 16  # columns of finer maps are summed to tiles of this many pixels, FastGaze's own
+CELL = 16  # columns of finer maps are summed to tiles of this many pixels
 STRONG: dict[str, Row] = {
     "gaze-lite": {"max_iter": 10, "loss": "cross_entropy", "momentum": 0.5},
     "fastgaze": {"max_iter": 10, "loss": "cross_entropy", "momentum": 0.5, "smoothing": 4.0, "features": "auto"},

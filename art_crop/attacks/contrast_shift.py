@@ -1,10 +1,9 @@
 """Move the peak without any network: raise the contrast where people and croppers should look, lower it where they do.
 
-Saliency models agree on what Itti, Koch and Niebur ("A Model of Saliency-Based Visual Attention for Rapid Scene
-Analysis", PAMI 1998) built theirs from: differences between a pixel and its surroundings at several scales, in
-lightness and in the opponent colours red-green and blue-yellow. This edit adds those differences at the target and
-takes them away at the old peak. It is the control that an attack with gradients has to beat, and an attack of its own
-for models of which nothing is known.
+Saliency models agree on differences between a pixel and its surroundings, in lightness and in opponent colours
+(:mod:`art_crop.functional.contrast`). This edit adds those differences at the target and takes them away at the old
+peak. It is the control that an attack with gradients has to beat, and an attack of its own for models of which nothing
+is known.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from art_crop.attacks.peak_attack import DirectionAttack
@@ -20,13 +18,10 @@ from art_crop.attacks.wishes import Located
 from art_crop.checks import check_number
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
-from art_crop.functional.filters import gaussian_blur
+from art_crop.functional.contrast import COLOUR, SCALES, opponent_contrast
 from art_crop.objectives import Objective
 
 __all__ = ["ContrastShift"]
-
-OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (1 / 2, -1 / 2, 0.0), (-1 / 4, -1 / 4, 1 / 2))
-"""Lightness, red against green, blue against yellow, of R, G, B (Itti 1998, without its normalisation)."""
 
 
 class ContrastShift(DirectionAttack):
@@ -53,9 +48,9 @@ class ContrastShift(DirectionAttack):
         self,
         estimator: PyTorchSaliencyRegressor,
         *,
-        scales: Sequence[float] = (0.005, 0.01, 0.02, 0.04),
+        scales: Sequence[float] = SCALES,
         spread: float = 0.06,
-        colour: float = 2.0,
+        colour: float = COLOUR,
         **kwargs: Any,
     ) -> None:
         super().__init__(estimator, **kwargs)
@@ -73,11 +68,5 @@ class ContrastShift(DirectionAttack):
 
     def _direction(self, photos: Tensor, wish: Objective) -> Tensor:
         assert isinstance(wish, Located)
-        opponent = torch.tensor(OPPONENT, dtype=photos.dtype, device=photos.device)
-        weights = torch.tensor((1.0, self.colour, self.colour), device=photos.device).view(1, 3, 1, 1)
-        height, width = photos.shape[-2:]
-        channels = torch.einsum("kc,nchw->nkhw", opponent, photos)
-        contrast = sum(channels - gaussian_blur(channels, scale * max(height, width)) for scale in self.scales)
-        detail = torch.einsum("ck,nkhw->nchw", torch.linalg.inv(opponent), weights * contrast)
-        target, old = wish.spots((height, width), photos, self.spread)
-        return detail * (target - old)[:, None]
+        target, old = wish.spots((photos.shape[-2], photos.shape[-1]), photos, self.spread)
+        return opponent_contrast(photos, self.scales, self.colour) * (target - old)[:, None]

@@ -26,6 +26,7 @@ from art_crop.attacks.placing import Placing
 from art_crop.attacks.results import AttackResult, photo_noise
 from art_crop.checks import check_choice, check_int, check_number
 from art_crop.errors import InvalidInputError
+from art_crop.estimators.activations import layer_called
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.functional.norms import unit
 from art_crop.objectives import Loss, Objective, Peak
@@ -66,13 +67,15 @@ class SaliencyPeakFGM(PeakAttack):
             plain rounding; True: at budgets too small for that, single levels are chosen where they are worth most.
             Photos that are not in whole levels are rounded first, everywhere; the budget counts from there.
         smoothing: Standard deviation, in pixels, of a Gaussian filter on the gradient; 0: none. This option and the
-            next six make results hold on models that were not attacked; see :mod:`~art_crop.attacks.transfer`.
+            next seven make results hold on models that were not attacked; see :mod:`~art_crop.attacks.transfer`.
         diversity: Share of the steps that see the photo at a random size.
         averaging: Kinds of changed copies over which a gradient is averaged: ``"resize"``, ``"jpeg"``, ``"blur"``.
         draws: Copies of each kind.
         features: Layers whose activations should grow at the target and shrink at the old peak; ``"auto"``: four
-            convolutions of the model's second half; None: none.
+            convolutions of the model's first half; None: none.
         feature_weight: Of the features' term beside the loss.
+        contrast: Weight, beside the gradient, of the edit that knows no network; see
+            :class:`~art_crop.attacks.contrast_shift.ContrastShift`.
         ensemble: Further estimators, whose gradients of norm 1 are added to this one's.
         judge: Another estimator that decides success, asked and never looked into: gradients of a surrogate, verdicts
             of the model that is meant. None: the model attacked.
@@ -89,7 +92,7 @@ class SaliencyPeakFGM(PeakAttack):
     attack_params: ClassVar[list[str]] = [
         *PeakAttack.attack_params,
         *("max_iter", "momentum", "early_stop", "random_init"),
-        *("smoothing", "diversity", "averaging", "draws", "features", "feature_weight", "ensemble"),
+        *("smoothing", "diversity", "averaging", "draws", "features", "feature_weight", "contrast", "ensemble"),
     ]
 
     def __init__(
@@ -112,6 +115,7 @@ class SaliencyPeakFGM(PeakAttack):
         draws: int = 1,
         features: Sequence[str] | Literal["auto"] | None = None,
         feature_weight: float = 1.0,
+        contrast: float = 0.0,
         ensemble: Sequence[PyTorchSaliencyRegressor] = (),
         quantize: bool | Literal["round"] = True,
         judge: PyTorchSaliencyRegressor | None = None,
@@ -139,7 +143,8 @@ class SaliencyPeakFGM(PeakAttack):
         )
         self.max_iter, self.momentum, self.early_stop, self.random_init = max_iter, momentum, early_stop, random_init
         self.smoothing, self.diversity, self.averaging, self.draws = smoothing, diversity, averaging, draws
-        self.features, self.feature_weight, self.ensemble = features, feature_weight, ensemble
+        self.features, self.feature_weight, self.contrast = features, feature_weight, contrast
+        self.ensemble = ensemble
         self._check_params()
 
     def _check_params(self) -> None:
@@ -151,7 +156,8 @@ class SaliencyPeakFGM(PeakAttack):
         check_number(self.smoothing, "smoothing", at_least=0)
         check_number(self.diversity, "diversity", at_least=0, at_most=1)
         check_int(self.draws, "draws", at_least=1)
-        check_number(self.feature_weight, "feature_weight", at_least=0)
+        for name in ("feature_weight", "contrast"):
+            check_number(getattr(self, name), name, at_least=0)
         for name in ("averaging", "ensemble"):
             if not isinstance(getattr(self, name), (list, tuple)):
                 raise InvalidInputError(f"{name}: a list is needed, not {getattr(self, name)!r}")
@@ -161,8 +167,9 @@ class SaliencyPeakFGM(PeakAttack):
             self._check_other(other, "ensemble")
         if isinstance(self.features, str) and self.features != "auto":
             raise InvalidInputError(f'features: "auto", a list of layers or None is needed, not {self.features!r}')
-        for model in self._models if self.features is not None else ():
-            transfer.feature_layers(model.model, self.features)
+        for model in self._models if isinstance(self.features, (list, tuple)) else ():
+            for layer in self.features or ():
+                layer_called(model.model, layer)
 
     # -- the attack ----------------------------------------------------------------------------------------------------
 
@@ -258,20 +265,23 @@ class SaliencyPeakFGM(PeakAttack):
         """The options for transfer, one about the other."""
         sources = []
         for model in self._models:
-            layers = transfer.feature_layers(model.model, self.features)
             sources.append(
-                transfer.with_features(model, layers, self.feature_weight) if layers else transfer.plain(model)
+                transfer.plain(model)
+                if self.features is None
+                else transfer.with_features(model, self.features, self.feature_weight)
             )
         source = transfer.ensembled(sources) if len(sources) > 1 else sources[0]
         if self.averaging:
             source = transfer.averaged(source, self.averaging, self.draws, self.seed, self._clip)
         if self.diversity:
             source = transfer.diverse(source, self.diversity, self.seed, self._clip)
-        return transfer.smoothed(source, self.smoothing) if self.smoothing else source
+        if self.smoothing:
+            source = transfer.smoothed(source, self.smoothing)
+        return transfer.with_contrast(source, self.contrast) if self.contrast else source
 
     @property
     def _needs_places(self) -> bool:  # type: ignore[override]
-        return self.features is not None
+        return self.features is not None or self.contrast > 0
 
     @property
     def _passes(self) -> int:  # type: ignore[override]

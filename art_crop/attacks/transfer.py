@@ -9,6 +9,7 @@
   through before another model sees it.
 - Feature energy: the activations of chosen layers about the target against those about the old peak, beside the loss
   on the map (after Zhou et al., "Transferable Adversarial Perturbations", ECCV 2018, who move features too).
+- Contrast: beside the gradient, the edit that knows no network (:mod:`art_crop.attacks.contrast_shift`).
 - Ensembles: each model's gradient with norm 1, added up (after Liu et al., ICLR 2017).
 """
 
@@ -27,13 +28,26 @@ from art_crop.attacks.results import photo_stream
 from art_crop.attacks.wishes import Located
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.activations import watched
+from art_crop.estimators.placement import frozen
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+from art_crop.functional.contrast import opponent_contrast
 from art_crop.functional.filters import gaussian_blur
 from art_crop.functional.norms import unit
 from art_crop.models.jpeg_path import through_jpeg
 from art_crop.objectives import Objective, Verdict
 
-__all__ = ["COPIES", "Look", "Source", "averaged", "diverse", "ensembled", "plain", "smoothed", "with_features"]
+__all__ = [
+    "COPIES",
+    "Look",
+    "Source",
+    "averaged",
+    "diverse",
+    "ensembled",
+    "plain",
+    "smoothed",
+    "with_contrast",
+    "with_features",
+]
 
 Copy = Literal["resize", "jpeg", "blur"]
 SPREAD = 0.06
@@ -62,19 +76,44 @@ def plain(estimator: PyTorchSaliencyRegressor) -> Source:
     return look
 
 
-def with_features(estimator: PyTorchSaliencyRegressor, layers: Sequence[str], weight: float) -> Source:
-    """The gradient of loss + weight * mean over layers of log(energy at the old peak / energy at the target)."""
+def with_features(
+    estimator: PyTorchSaliencyRegressor, layers: Sequence[str] | Literal["auto"], weight: float
+) -> Source:
+    """The gradient of loss + weight * mean over layers of log(energy at the old peak / energy at the target).
+
+    With ``"auto"`` the layers are chosen at the first look.
+    """
+    chosen = [] if layers == "auto" else list(layers)
 
     def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
-        if not isinstance(wish, Located):
-            raise InvalidInputError("features: the old peak and the target are needed; give regions as y")
+        wish = _located(wish, "features")
+        if not chosen:
+            chosen.extend(spread_layers(estimator, photos[:1]))
         with ExitStack() as stack:
-            reads = [stack.enter_context(watched(estimator.model, layer)) for layer in layers]
+            reads = [stack.enter_context(watched(estimator.model, layer)) for layer in chosen]
             seen = estimator.value_and_gradient(photos, _FeatureWish(wish, reads, weight), decide=False)
         assert seen.gradient is not None
         return Look(seen.gradient, None)
 
     return look
+
+
+def with_contrast(source: Source, weight: float) -> Source:
+    """The gradient of norm 1, less ``weight`` times ContrastShift's own step of norm 1, which no model gave."""
+
+    def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
+        target, old = _located(wish, "contrast").spots((photos.shape[-2], photos.shape[-1]), photos, SPREAD)
+        raised = unit(opponent_contrast(photos) * (target - old)[:, None])
+        gradient, success = source(photos, wish, decide)
+        return Look(unit(gradient) - weight * raised, success)
+
+    return look
+
+
+def _located(wish: Objective, option: str) -> Located:
+    if not isinstance(wish, Located):
+        raise InvalidInputError(f"{option}: the old peak and the target are needed; give regions as y")
+    return wish
 
 
 class _FeatureWish:
@@ -104,25 +143,33 @@ class _FeatureWish:
         return (at_old + 1e-12).log() - (at_target + 1e-12).log()
 
 
-def feature_layers(model: nn.Module, chosen: Sequence[str] | Literal["auto"] | None, count: int = 4) -> list[str]:
-    """Names of the layers: those chosen, or ``count`` convolutions spread evenly over the second half of the model.
+def spread_layers(estimator: PyTorchSaliencyRegressor, photos: Tensor, count: int = 4) -> list[str]:
+    """Names of ``count`` convolutions, spread evenly over the first half of those that see where things are.
+
+    What early layers count is what other models count as well; late ones know their own model's features.
+
+    Args:
+        estimator: The model.
+        photos: (n, 3, H, W) to try it on: how large activations are is only known then.
+        count: How many.
 
     Raises:
-        InvalidInputError: No such layer, or a model without convolutions.
+        InvalidInputError: A model without convolutions of 8 or more channels.
     """
-    names = dict(model.named_modules())
-    if chosen is None:
-        return []
-    if chosen != "auto":
-        unknown = [name for name in chosen if name not in names]
-        if unknown:
-            raise InvalidInputError(f"features: no layer is called {unknown[0]!r}: {', '.join(filter(None, names))}")
-        return list(chosen)
-    wide = [name for name, module in names.items() if isinstance(module, nn.Conv2d) and module.out_channels >= 8]
+    convolutions = [
+        name
+        for name, module in estimator.model.named_modules()
+        if isinstance(module, nn.Conv2d) and module.out_channels >= 8
+    ]
+    with ExitStack() as stack, torch.no_grad(), frozen(estimator.model):
+        reads = {name: stack.enter_context(watched(estimator.model, name)) for name in convolutions}
+        estimator.forward_output(photos)
+        # A squeezed layer has one number for the whole photo.
+        wide = [name for name, read in reads.items() if min(read().shape[-2:]) > 1]
     if not wide:
         raise InvalidInputError("features: this model has no convolution of 8 or more channels; name the layers")
-    late = wide[len(wide) // 2 :]
-    return [late[i] for i in sorted({int(i) for i in np.linspace(0, len(late) - 1, count).round()})]
+    early = wide[: (len(wide) + 1) // 2]
+    return [early[i] for i in sorted({int(i) for i in np.linspace(0, len(early) - 1, count).round()})]
 
 
 def smoothed(source: Source, sigma: float) -> Source:
