@@ -14,7 +14,7 @@ from typing import Any
 
 from art_crop.errors import ArtCropError, MissingDependencyError, PluginError
 from art_crop.plugins.catalogue import BUILTIN, Entry, PluginStatus, catalogue
-from art_crop.plugins.isolation import Report, import_target
+from art_crop.plugins.isolation import Report, explain, import_target
 from art_crop.plugins.lookup import find
 from art_crop.plugins.requirements import missing
 from art_crop.plugins.specs import Kind, ModelSpec
@@ -176,8 +176,11 @@ def _built(kind: Kind, name: str, options: dict[str, Any]) -> Any:
     factory = _callable(entry)
     if entry.key == BUILTIN:
         return factory(**options)
-    with redirect_stdout(sys.stderr):  # what others print must not tear the JSON that our commands print
-        return factory(**options)
+    try:
+        with redirect_stdout(sys.stderr):  # what others print must not tear the JSON that our commands print
+            return factory(**options)
+    except SystemExit as error:
+        raise PluginError(f"{entry}: {kind} {entry.spec.name!r} {explain(error)} when it was built") from error
 
 
 def _callable(entry: Entry) -> Any:

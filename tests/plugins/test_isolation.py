@@ -292,3 +292,11 @@ def test_targets_of_the_wrong_kind(site: Any) -> None:
         art_crop.load_attack("no-class")
     with pytest.raises(PluginError, match=r"kinds 1\.0: metric 'no-metric' cannot be called: it is a float"):
         art_crop.load_metric("no-metric")
+
+
+def test_a_factory_cannot_end_the_program(site: Any) -> None:
+    site.plugin("quitter", f"{HOOK}return [model('quits', target='sys:exit'), model('errs', target='json:loads')]")
+    with pytest.raises(PluginError, match=r"quitter 1\.0: model 'quits' called sys\.exit\(None\) when it was built"):
+        art_crop.load_model("quits")
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        art_crop.load_model("errs")
