@@ -26,9 +26,23 @@ Array = np.ndarray[Any, Any]
 
 
 def check_images(
-    x: object, clip_values: tuple[float, float], *, channels_first: bool = True, channels: int = 3, name: str = "x"
+    x: object,
+    clip_values: tuple[float, float],
+    *,
+    channels_first: bool = True,
+    channels: int = 3,
+    name: str = "x",
+    slack: float = 1e-5,
 ) -> Array:
-    """A batch of images as float32, unchanged otherwise (never the caller's array written to).
+    """A batch of images as float32, clipped to ``clip_values`` (never the caller's array written to).
+
+    Args:
+        x: The images.
+        clip_values: Lowest and highest value of a pixel.
+        channels_first: (N, C, H, W) or (N, H, W, C).
+        channels: How many.
+        name: What messages call the images.
+        slack: How far beyond ``clip_values`` a value may lie, as a share of the range.
 
     Raises:
         InvalidInputError: Not a float array (N, 3, H, W) or (N, H, W, 3), empty, not finite, outside ``clip_values``.
@@ -48,8 +62,8 @@ def check_images(
     lowest, highest = float(x.min()), float(x.max())
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         raise InvalidInputError(f"{name}: values must be finite (NaN or infinity found)")
-    slack = 1e-5 * (clip_values[1] - clip_values[0])
-    if lowest < clip_values[0] - slack or highest > clip_values[1] + slack:
+    beyond = slack * (clip_values[1] - clip_values[0])
+    if lowest < clip_values[0] - beyond or highest > clip_values[1] + beyond:
         raise InvalidInputError(
             f"{name}: values lie in [{lowest:g}, {highest:g}], "
             f"allowed is [{clip_values[0]:g}, {clip_values[1]:g}] (clip_values)"

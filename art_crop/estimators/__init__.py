@@ -1,4 +1,4 @@
-"""ART estimators: saliency and quality regressors, white box or query-only; classifiers; regressors seen as classifiers."""
+"""ART estimators: saliency and quality regressors, white box or query-only; classifiers; views of one as the other."""
 
 from art_crop.estimators.blackbox import BlackBoxQualityRegressor, BlackBoxSaliencyRegressor
 from art_crop.estimators.classifier import PyTorchPhotoClassifier

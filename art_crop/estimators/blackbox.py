@@ -116,13 +116,15 @@ class _BlackBox(PhotoEstimator, RegressorMixin, NeuralNetworkMixin, BaseEstimato
         """Sum of squared differences between answers and ``y``, per photo (N,), or their ``"mean"`` or ``"sum"``.
 
         Raises:
-            InvalidInputError: ``y`` is not of the answers' shape (scores (N,) may also be given as (N, 1)).
+            InvalidInputError: ``y`` is not finite, or not of the answers' shape (scores (N,) may also be given as (N, 1)).
         """
         reject_unknown(kwargs, (), "compute_loss_from_predictions")
         check_choice(reduction, "reduction", ("none", "mean", "sum"))
         target = np.asarray(y, np.float32)
         if target.shape not in (pred.shape, (*pred.shape, 1)):
             raise InvalidInputError(f"y: shape {pred.shape} is needed, as the answers have, not {target.shape}")
+        if not np.isfinite(target).all():
+            raise InvalidInputError("y: values must be finite")
         losses: Array = np.square(pred - target.reshape(pred.shape)).reshape(len(pred), -1).sum(1)
         return losses if reduction == "none" else np.asarray(losses.mean() if reduction == "mean" else losses.sum())
 

@@ -18,7 +18,7 @@ from art.estimators.classification import PyTorchClassifier
 from safetensors.torch import save_model
 from torch import Tensor, nn
 
-from art_crop.checks import check_int
+from art_crop.checks import check_int, check_number
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.photo_estimator import check_keywords, default_input_shape
 from art_crop.estimators.placement import frozen
@@ -42,6 +42,9 @@ class PyTorchPhotoClassifier(TorchLosses, PyTorchClassifier):
             inside it.
         nb_classes: Number of classes, at least 2.
         labels: A name for each class.
+        slack: How far beyond ``clip_values`` a pixel may lie, as a share of the range; it is then taken as clipped.
+            ART's ElasticNet, NewtonFool and ZOO ask about such points between two of their own clips, ShadowAttack
+            even about photos in heavy noise (3 lets it).
         input_shape: As for every torch estimator here. Some attacks of ART (AutoPGD, Square) need the size stated.
         **kwargs: ``clip_values``, ``channels_first``, ``device``, ``micro_batch``, ``gradient_dtype``, ART's
             preprocessing and postprocessing.
@@ -54,6 +57,7 @@ class PyTorchPhotoClassifier(TorchLosses, PyTorchClassifier):
         *TorchLosses.estimator_params,
         *(name for name in PyTorchClassifier.estimator_params if name not in TorchLosses.estimator_params),
         "labels",
+        "slack",
     ]
 
     def __init__(
@@ -64,9 +68,10 @@ class PyTorchPhotoClassifier(TorchLosses, PyTorchClassifier):
         labels: Sequence[str] | None = None,
         input_shape: tuple[int, int, int] | None = None,
         channels_first: bool = True,
+        slack: float = 0.1,
         **kwargs: Any,
     ) -> None:
-        self.labels = labels
+        self.labels, self.slack = labels, slack
         art = {
             "loss": nn.CrossEntropyLoss(),
             "input_shape": default_input_shape(channels_first) if input_shape is None else input_shape,
@@ -79,6 +84,7 @@ class PyTorchPhotoClassifier(TorchLosses, PyTorchClassifier):
     def _check_params(self) -> None:
         super()._check_params()
         check_int(self.nb_classes, "nb_classes", at_least=2)
+        check_number(self.slack, "slack", at_least=0)
         plain = type(self.loss) is nn.CrossEntropyLoss and self.loss.weight is None and not self.loss.label_smoothing
         if not plain or self.optimizer is not None or self.use_amp:
             raise InvalidInputError("loss, optimizer, use_amp: only plain cross-entropy, None and False are supported")
@@ -92,9 +98,10 @@ class PyTorchPhotoClassifier(TorchLosses, PyTorchClassifier):
     # -- one path from photos to logits --------------------------------------------------------------------------------
 
     def _check_keywords(self, kwargs: dict[str, Any], where: str) -> None:
-        if not kwargs.get("logits", True):  # CarliniL2Method and others say logits=True
-            raise InvalidInputError(f"{where}: logits must be True; this estimator gives nothing else")
-        check_keywords({name: value for name, value in kwargs.items() if name != "logits"}, where)
+        # CarliniL2Method says logits=True, ShadowAttack sampling=False.
+        if not kwargs.get("logits", True) or kwargs.get("sampling", False):
+            raise InvalidInputError(f"{where}: logits must be True and sampling False; there is nothing else here")
+        check_keywords({name: value for name, value in kwargs.items() if name not in ("logits", "sampling")}, where)
 
     def _output(self, x: Tensor) -> Tensor:
         logits = self.model(x)
@@ -139,7 +146,7 @@ class PyTorchPhotoClassifier(TorchLosses, PyTorchClassifier):
         Args:
             x: Photos.
             label: A class for all photos, one for each (N,), or None for all classes.
-            **kwargs: ``training_mode=False`` and ``logits=True``, which ART's attacks pass.
+            **kwargs: ``training_mode=False``, ``logits=True``, ``sampling=False``, which ART's attacks pass.
 
         Returns:
             (N, nb_classes, *photo) for all classes, else (N, 1, *photo).

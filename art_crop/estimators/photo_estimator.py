@@ -22,6 +22,8 @@ class PhotoEstimator:
     channels_first: bool
     preprocessing_operations: list[Any]
     _input_shape: tuple[int, int, int]
+    slack: float = 1e-5
+    """How far beyond ``clip_values`` pixels may lie, as a share of the range; they are clipped."""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -55,7 +57,14 @@ class PhotoEstimator:
         """Photos as float32 in this estimator's layout; a copy, so that nothing done to it reaches the caller."""
         shape = self.input_shape
         channels = shape[0 if self.channels_first else 2]
-        photos = check_images(x, self.clip_values, channels_first=self.channels_first, channels=channels, name=name)
+        photos = check_images(
+            x,
+            self.clip_values,
+            channels_first=self.channels_first,
+            channels=channels,
+            name=name,
+            slack=self.slack,
+        )
         self._check_size(photos.shape[1:], shape, name)
         return photos
 

@@ -132,10 +132,10 @@ class TorchPhotoEstimator(TorchModel):
             return self.to_tensor(x)
         _check_tensor(x, self._channels)
         low, high = (float(value) for value in self.clip_values)
-        slack = 1e-5 * (high - low)
+        slack = self.slack * (high - low)
         if not bool(((x >= low - slack) & (x <= high + slack)).all()):  # false for NaN as well
             raise InvalidInputError(f"x: finite values in [{low:g}, {high:g}] are needed (clip_values)")
-        return x
+        return x.detach().clamp(low, high)
 
     def to_array(self, x: Tensor) -> Array:
         """Tensor (N, 3, H, W) -> numpy photos in this estimator's layout."""

@@ -123,7 +123,8 @@ def test_bad_photos_keywords_and_classes(tiny: Any) -> None:
         with pytest.raises(InvalidInputError, match=r"^label: "):
             estimator.class_gradient(x, label=label)
     estimator.predict(x, training_mode=False, logits=True)
-    for keywords in ({"logits": False}, {"training_mode": True}, {"batchsize": 1}):
+    estimator.loss_gradient(x, [0, 1], sampling=False)  # ShadowAttack says so
+    for keywords in ({"logits": False}, {"sampling": True}, {"training_mode": True}, {"batchsize": 1}):
         for call in (
             estimator.predict,
             estimator.class_gradient,
@@ -131,6 +132,22 @@ def test_bad_photos_keywords_and_classes(tiny: Any) -> None:
         ):
             with pytest.raises(InvalidInputError):
                 call(x, **keywords)
+
+
+def test_pixels_a_little_out_of_range_count_as_clipped(tiny: Any) -> None:
+    estimator, x = tiny.classifier(), tiny.photos(2)
+    outside = x.copy()
+    outside[0, :, :4], outside[1, :, :4] = -0.09, 1.09
+    expected = np.clip(outside, 0, 1)
+    for given, clipped in ((outside, expected), (torch.from_numpy(outside), torch.from_numpy(expected))):
+        assert np.array_equal(estimator.loss_gradient(given, [0, 1]), estimator.loss_gradient(clipped, [0, 1]))
+        assert np.array_equal(estimator.class_gradient(given), estimator.class_gradient(clipped))
+    assert np.array_equal(estimator.predict(outside), estimator.predict(expected))
+    assert outside.min() < 0
+    with pytest.raises(InvalidInputError, match=r"^x: values lie in"):
+        tiny.classifier(slack=0).predict(outside)
+    estimator.set_params(slack=3)
+    estimator.predict(x * 4 - 1)
 
 
 def test_layouts_and_micro_batches_give_the_same(tiny: Any) -> None:
@@ -245,6 +262,7 @@ def test_parameters_are_checked_before_they_stay(tiny: Any) -> None:
         {"use_amp": True},
         {"micro_batch": 0},
         {"model": "a path"},
+        {"slack": -1},
         {"nonsense": 1},
     ):
         with pytest.raises(InvalidInputError):
