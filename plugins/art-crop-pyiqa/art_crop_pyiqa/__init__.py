@@ -1,0 +1,1 @@
+"""pyiqa's no-reference metrics for art_crop."""
