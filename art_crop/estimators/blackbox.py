@@ -116,7 +116,7 @@ class _BlackBox(PhotoEstimator, RegressorMixin, NeuralNetworkMixin, BaseEstimato
         """Sum of squared differences between answers and ``y``, per photo (N,), or their ``"mean"`` or ``"sum"``.
 
         Raises:
-            InvalidInputError: ``y`` is not finite, or not of the answers' shape (scores (N,) may also be given as (N, 1)).
+            InvalidInputError: ``y`` is not finite, or not of the answers' shape (for scores (N,), (N, 1) will also do).
         """
         reject_unknown(kwargs, (), "compute_loss_from_predictions")
         check_choice(reduction, "reduction", ("none", "mean", "sum"))

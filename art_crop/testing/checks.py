@@ -41,9 +41,9 @@ def refused(names: str, case: str) -> Iterator[None]:
 
 
 def spread(values: Any) -> float:
-    """Largest minus smallest value, which tolerances are relative to; at least a ten-thousandth of the size."""
+    """Largest minus smallest value, which tolerances are relative to; at least a hundredth of the size."""
     array = np.asarray(values, np.float64)
-    return float(max(np.ptp(array), 1e-4 * np.abs(array).max(), 1e-12))
+    return float(max(np.ptp(array), 1e-2 * np.abs(array).max(), 1e-12))
 
 
 def close(one: Any, other: Any, tolerance: float) -> bool:

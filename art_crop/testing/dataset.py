@@ -67,7 +67,7 @@ class DatasetConformance:
         first = item.load()
         kept = first.copy()
         if first.flags.writeable:
-            first[:] = 0
+            first[:] = 255 - first
         assert np.array_equal(item.load(), kept), (
             "load() returned what the last caller had changed, or changes by itself"
         )

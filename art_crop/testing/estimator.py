@@ -94,6 +94,15 @@ class EstimatorGround:
         if self.query_only:
             pytest.skip("a query-only model has no gradients")
 
+    @staticmethod
+    def in_one_batch(estimator: Any, photos: Array) -> Any:
+        """The estimator with all photos in one micro-batch; on a CPU it would take them one by one otherwise."""
+        if "micro_batch" not in estimator.estimator_params or estimator.micro_batch is not None:
+            return estimator
+        twin = copy.deepcopy(estimator)
+        twin.set_params(micro_batch=len(photos))
+        return twin
+
     def network(self, estimator: Any) -> nn.Module:
         """The torch module inside; skips the check where there is none."""
         model = getattr(estimator, "model", None)

@@ -43,6 +43,7 @@ class GradientChecks(EstimatorGround):
     def test_a_photos_gradient_is_the_same_alone_and_in_any_batch(self, estimator: Any, photos: Array) -> None:
         """A mean over the batch makes gradients N times too small, and a batch's photos depend on one another."""
         self.needs_gradients()
+        estimator = self.in_one_batch(estimator, photos)
         y = self.targets(estimator, photos)
         together = estimator.loss_gradient(photos, y)
         x, weights = self.planar_tensor(estimator, photos), self._weights(estimator, photos)

@@ -39,6 +39,7 @@ class PredictionChecks(EstimatorGround):
 
     def test_a_photo_gets_the_same_alone_and_in_any_batch(self, estimator: Any, photos: Array) -> None:
         """Batch norm in training mode, or scaling by a batch's maximum, would break this."""
+        estimator = self.in_one_batch(estimator, photos)
         together = estimator.predict(photos)
         tolerance = self.batch_tolerance
         for order in ([2, 0, 1], [1], [0, 0]):
@@ -141,7 +142,9 @@ class StateChecks(EstimatorGround):
         """Mode, requires_grad, .grad, hooks, parameters and buffers, also of a model in an unusual state."""
         self.network(estimator)
         twin = copy.deepcopy(estimator)
-        model = self.network(twin).train()
+        model = self.network(twin)
+        for i, module in enumerate(model.modules()):
+            module.training = i % 2 == 0
         for i, parameter in enumerate(model.parameters()):
             parameter.requires_grad_(i % 2 == 0)
         for parameter in list(model.parameters())[:1]:

@@ -1,0 +1,94 @@
+"""The kit on every model of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import art_crop
+from art_crop import estimators
+from art_crop.testing import ClassifierConformance, QualityModelConformance, SaliencyModelConformance
+from art_crop.testing.doubles import tiny_estimator
+
+
+class TestGazeLite(SaliencyModelConformance):
+    straight_through = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def estimator(cls) -> Any:
+        return art_crop.load_model("gaze-lite", device="cpu")
+
+
+class TestGazeLiteHuman(SaliencyModelConformance):
+    straight_through = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def estimator(cls) -> Any:
+        return art_crop.load_model("gaze-lite-human", device="cpu")
+
+
+class TestFastGaze(SaliencyModelConformance):
+    straight_through = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def estimator(cls, fastgaze_weights: Path) -> Any:
+        return art_crop.load_model("fastgaze", weights=fastgaze_weights, device="cpu")
+
+
+class TestAnySaliencyNetwork(SaliencyModelConformance):
+    @pytest.fixture
+    def estimator(self) -> Any:
+        return tiny_estimator("saliency")
+
+
+class TestAnySaliencyNetworkInAnotherRange(SaliencyModelConformance):
+    @pytest.fixture
+    def estimator(self) -> Any:
+        return tiny_estimator("saliency", clip_values=(0, 255), channels_first=False, preprocessing=(0, 255), loss="kl")
+
+
+class TestAnyQualityNetwork(QualityModelConformance):
+    @pytest.fixture
+    def estimator(self) -> Any:
+        return tiny_estimator("quality")
+
+
+class TestAnyClassifier(ClassifierConformance):
+    @pytest.fixture
+    def estimator(self) -> Any:
+        return tiny_estimator("classifier", labels=("beach", "forest", "street", "kitchen"))
+
+
+class TestAClassifierOfPhotosOfOneSize(ClassifierConformance):
+    @pytest.fixture
+    def estimator(self) -> Any:
+        return tiny_estimator("classifier", input_shape=(3, 48, 40))
+
+
+def brightness(photos: Any) -> Any:
+    """Tiles of 8 pixels: the mean of each."""
+    count, channels, height, width = photos.shape
+    tiles = photos[:, :, : height // 8 * 8, : width // 8 * 8].reshape(count, channels, height // 8, 8, width // 8, 8)
+    return tiles.mean((1, 3, 5))
+
+
+class TestBlackBoxSaliency(SaliencyModelConformance):
+    query_only = True
+
+    @pytest.fixture
+    def estimator(self) -> Any:
+        return estimators.BlackBoxSaliencyRegressor(brightness)
+
+
+class TestBlackBoxQuality(QualityModelConformance):
+    query_only = True
+
+    @pytest.fixture
+    def estimator(self) -> Any:
+        return estimators.BlackBoxQualityRegressor(lambda x: 100 * np.abs(np.diff(x, axis=3)).mean((1, 2, 3)))
