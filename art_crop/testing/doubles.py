@@ -65,7 +65,7 @@ class TinyClassifier(_Pooled):
 
 
 def filled(model: nn.Module, seed: int = 0) -> nn.Module:
-    """The model with weights that depend on the seed alone; global random state is neither read nor written."""
+    """The model in evaluation mode, its weights drawn from the seed alone and not from global random state."""
     rng = np.random.default_rng(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -75,7 +75,7 @@ def filled(model: nn.Module, seed: int = 0) -> nn.Module:
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
                 module.running_mean.copy_(torch.from_numpy(rng.uniform(-0.2, 0.2, module.num_features)))
-    return model
+    return model.eval()
 
 
 def tiny_estimator(kind: Victim, *, seed: int = 0, **kwargs: Any) -> Any:

@@ -123,7 +123,7 @@ class EstimatorGround:
         if not self.query_only:
             estimator.loss_gradient(photos, y)
             x = self.planar_tensor(estimator, photos)
-            weights = torch.ones(estimator.predict(photos).shape)
+            weights = torch.ones(y.shape)
             estimator.value_and_gradient(x, self.projection(weights))
             estimator.evaluate(x, self.projection(weights))
             if getattr(estimator, "layer_names", None):
