@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from art.attacks.evasion import DeepFool, HopSkipJump, ProjectedGradientDescent
 from art.estimators.classification import PyTorchClassifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -196,3 +197,31 @@ def test_what_is_refused(tiny: Any) -> None:
     with pytest.raises(InvalidInputError, match=r"^by: "):
         SaliencyClassifierView(saliency, by="row")  # type: ignore[arg-type]
     assert SaliencyClassifierView(saliency).nb_classes == 9
+
+
+@pytest.mark.parametrize("attack", [ProjectedGradientDescent, DeepFool, HopSkipJump])
+def test_arts_attacks_move_the_score_into_another_bin_and_the_peak_into_another_region(tiny: Any, attack: Any) -> None:
+    options: dict[Any, dict[str, Any]] = {
+        ProjectedGradientDescent: {"eps": 0.3, "eps_step": 0.05, "max_iter": 10},
+        DeepFool: {"max_iter": 20, "nb_grads": 3, "epsilon": 0.05},  # its default overshoot is lost in float32
+        HopSkipJump: {"max_iter": 1, "max_eval": 20, "init_eval": 10, "init_size": 50},
+    }
+    for kind in ("saliency", "quality"):
+        shape = (3, 24, 32)
+        if kind == "saliency":
+            regressor = tiny.saliency_estimator(input_shape=shape)
+            view: Any = SaliencyClassifierView(regressor, region_grid(3, 1))
+        else:
+            regressor = tiny.quality_estimator(input_shape=shape)
+            scores = regressor.predict(tiny.photos(2))
+            view = QualityClassifierView(regressor, [float(scores.mean() - 2), float(scores.mean() + 2)])
+        x, before = tiny.photos(2), view.predict(tiny.photos(2)).argmax(1)
+        np.random.seed(0)  # noqa: NPY002  ART draws from the global state
+        found = attack(view, verbose=False, **options[attack]).generate(x)
+        assert (view.predict(found).argmax(1) != before).all()
+        if kind == "quality":
+            bins = np.digitize(regressor.predict(found), view.edges, right=True)
+        else:
+            maps = regressor.predict(found)
+            bins = tiles(3, 1, maps.shape[1:]).reshape(-1)[maps.reshape(2, -1).argmax(1)]
+        assert np.array_equal(view.predict(found).argmax(1), bins)
