@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from art.attacks.evasion import DeepFool, HopSkipJump, ProjectedGradientDescent
+from art.attacks.evasion import AutoProjectedGradientDescent, DeepFool, ProjectedGradientDescent
 from art.estimators.classification import PyTorchClassifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -199,12 +199,12 @@ def test_what_is_refused(tiny: Any) -> None:
     assert SaliencyClassifierView(saliency).nb_classes == 9
 
 
-@pytest.mark.parametrize("attack", [ProjectedGradientDescent, DeepFool, HopSkipJump])
+@pytest.mark.parametrize("attack", [ProjectedGradientDescent, DeepFool, AutoProjectedGradientDescent])
 def test_arts_attacks_move_the_score_into_another_bin_and_the_peak_into_another_region(tiny: Any, attack: Any) -> None:
     options: dict[Any, dict[str, Any]] = {
         ProjectedGradientDescent: {"eps": 0.3, "eps_step": 0.05, "max_iter": 10},
         DeepFool: {"max_iter": 20, "nb_grads": 3, "epsilon": 0.05},  # its default overshoot is lost in float32
-        HopSkipJump: {"max_iter": 1, "max_eval": 20, "init_eval": 10, "init_size": 50},
+        AutoProjectedGradientDescent: {"eps": 0.3, "eps_step": 0.05, "max_iter": 5, "nb_random_init": 1},
     }
     for kind in ("saliency", "quality"):
         shape = (3, 24, 32)
