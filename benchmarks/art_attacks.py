@@ -45,10 +45,12 @@ Budgets are a few steps, so a decision that was not changed says nothing about a
 - **runs**: gives a finite photo of the same shape, in range, and does not touch the one it was given.
 - **refused**: by ART's own requirement check (`EstimatorError`), which names the class of estimator that is wanted.
 - **fails in ART**: ART's own code raises; the error's first words follow. On ART's own `PyTorchClassifier` around the
-  same network it raises the same (a test compares).
-- **needs a package**: that ART imports and does not install.
+  same network it raises the same (a test compares, for all but LaserAttack, which wants channels last).
+- **needs a package**: that ART imports and does not install. Installed for this page: cma, kornia, multiprocess, numba,
+  opencv-python-headless, torchvision.
 
-*Regressor allowed*: what ART's requirement check says to the bare regressor. *Model left*: modes, gradient flags,
+*Regressor allowed*: what ART's requirement check says to the bare regressor; an attack that it lets on may still expect
+class labels. *Model left*: modes, gradient flags,
 stored gradients and hooks of the network as before; where not, the attack wraps the network in an estimator of ART's
 own, or sets its mode itself.
 

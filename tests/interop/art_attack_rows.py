@@ -102,7 +102,7 @@ STICKER = {
 }
 STICKER_WHITE = {"net_size": (SIZE, SIZE), "num_xforms": 2, "steps": 1, "first_steps": 1, "min_tr": 1.0}
 REMOVAL = {"patch_removal_size": 32, "patch_removal_interval": 32, "num_patches_to_remove": 1}
-DECISION = {"targeted": False, "verbose": False, "init_size": 20}
+DECISION = {"targeted": False, "verbose": False, "init_size": 100}
 YOLO = {"eps": EPS, "max_iter": 1, "num_grid": 2}
 MOVES = {"max_translation": 20, "num_translations": 2, "max_rotation": 20, "num_rotations": 1, "verbose": False}
 UNIVERSAL = {"attacker": "fgsm", "max_iter": 1, "eps": EPS}
