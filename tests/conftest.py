@@ -14,6 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 PROJECT = Path(__file__).resolve().parents[1]
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: more threads would wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 NO_SHARED_DATA = "shared test data not found"
 
 

@@ -56,4 +56,5 @@ def _fourier(padded: Tensor, kernel: Tensor, axis: int) -> Tensor:
     size = padded.shape[axis]
     spectrum = torch.fft.rfft(kernel, size)
     transformed = torch.fft.rfft(padded, dim=axis) * (spectrum if axis == -1 else spectrum[:, None])
-    return torch.fft.irfft(transformed, size, dim=axis).narrow(axis, len(kernel) - 1, size - len(kernel) + 1)
+    filtered: Tensor = torch.fft.irfft(transformed, size, dim=axis)
+    return filtered.narrow(axis, len(kernel) - 1, size - len(kernel) + 1)
