@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from art_crop.plugins.hookspecs import hookimpl
-from art_crop.plugins.specs import AttackSpec, DatasetSpec, MetricSpec, ModelSpec
+from art_crop.plugins.specs import AttackSpec, DatasetSpec, ExecutorSpec, MetricSpec, ModelSpec
 
 _ESTIMATORS = "art_crop.estimators.builtin"
 _METRICS = "art_crop.metrics"
@@ -191,5 +191,36 @@ def art_crop_datasets() -> Iterable[DatasetSpec]:
             name="folder",
             target="art_crop.datasets.folder:Folder",
             summary="the photos of a folder",
+        ),
+        DatasetSpec(
+            name="scikit-image",
+            target="art_crop.datasets.samples:Samples",
+            summary="seven photos that come with scikit-image",
+        ),
+    )
+
+
+@hookimpl
+def art_crop_executors() -> Iterable[ExecutorSpec]:
+    """Executors of this package."""
+    return (
+        ExecutorSpec(
+            name="in-process",
+            target="art_crop.bench.executors:InProcess",
+            summary="benchmark units one after another in this process",
+            licence="MIT",
+        ),
+        ExecutorSpec(
+            name="local",
+            target="art_crop.bench.executors:LocalProcesses",
+            summary="benchmark units in processes of this machine",
+            licence="MIT",
+        ),
+        ExecutorSpec(
+            name="ray",
+            target="art_crop.bench.ray_executor:RayCluster",
+            summary="benchmark units on a Ray cluster, or on one that is started here",
+            licence="MIT",
+            requirements=("ray>=2.40",),
         ),
     )

@@ -1,0 +1,140 @@
+"""The writing side of a run's folder: parts appended, merged, and damaged ones set aside."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from art_crop.bench.store import RunInfo, arrow, parts_of, read_parts, read_run, schema
+from art_crop.errors import InvalidInputError, OutputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["PartStore"]
+
+_MANY = 128  # parts after which they are merged
+
+
+class PartStore:
+    """The run's folder as the runner writes it.
+
+    Args:
+        run: The folder; made, with its parents, where it does not exist.
+        info: What is about to run; an earlier run of the same is continued.
+
+    Raises:
+        InvalidInputError: The folder holds something else: another suite, version, weights or no run at all.
+        OutputError: It cannot be written.
+    """
+
+    def __init__(self, run: Path, info: RunInfo) -> None:
+        arrow()
+        from art_crop.photo import write_atomic_json
+
+        self.run, self.results = run, run / "results"
+        self.damaged: list[str] = []
+        self._read: set[str] = set()
+        self._kinds: dict[str, str] = {}
+        occupied = run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir())
+        if occupied:
+            earlier = read_run(run)
+            _check_same(run, earlier, info)
+            info = RunInfo(**{**asdict(info), "started": earlier.started})
+        try:
+            self.results.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make {self.results}: {error.strerror or error}") from error
+        write_atomic_json(run / "run.json", asdict(info))
+
+    def finished(self) -> Mapping[str, str]:
+        """Key -> ``error_kind`` of all rows that are kept, those of other runners included; cheap to ask again."""
+        pq = arrow().parquet
+        for path in parts_of(self.results):
+            if path.name in self._read:
+                continue
+            try:
+                part = pq.read_table(path, columns=["key", "error_kind"])
+                self._remember(path.name, part)
+            except FileNotFoundError:  # another runner has merged it
+                continue
+            except Exception as error:  # a damaged file can raise anything
+                self._set_aside(path, error)
+        return self._kinds
+
+    def _remember(self, name: str, part: pa.Table) -> None:
+        self._read.add(name)
+        for key, kind in zip(*(part.column(c).to_pylist() for c in ("key", "error_kind")), strict=True):
+            if key not in self._kinds or self._kinds[key]:
+                self._kinds[key] = kind
+
+    def append(self, rows: Sequence[Mapping[str, Any]], files: Mapping[str, bytes] | None = None) -> None:
+        """Keep rows, and before them the files they name (paths inside the folder).
+
+        Raises:
+            OutputError: The disk is full, or there is no permission; nothing is left half-written.
+        """
+        from art_crop.photo import write_atomic
+
+        pa = arrow()
+        try:
+            for name, data in (files or {}).items():
+                path = self.run / name
+                if not path.exists():
+                    path.parent.mkdir(exist_ok=True)
+                    write_atomic(path, data)
+            table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema())
+            self._remember(self._write(table), table)
+            if len(parts_of(self.results)) >= _MANY:
+                self.compact()
+        except OutputError as error:
+            raise OutputError(f"{error}; free some space and give the same command: it goes on where it was") from error
+
+    def compact(self) -> None:
+        """Merge all parts into one; rows stay what they are, and readers at work never miss one."""
+        table, paths, _ = read_parts(self.results)
+        if len(paths) < 2:
+            return
+        kept = self._write(table)
+        for path in paths:
+            if path.name != kept:
+                path.unlink(missing_ok=True)
+        self._remember(kept, table)
+
+    def _write(self, table: pa.Table) -> str:
+        from art_crop.photo import write_atomic
+
+        pa = arrow()
+        sink = pa.BufferOutputStream()
+        pa.parquet.write_table(table, sink, compression="zstd")
+        data = sink.getvalue().to_pybytes()
+        name = f"part-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
+        write_atomic(self.results / name, data)
+        return name
+
+    def _set_aside(self, path: Path, error: Exception) -> None:
+        """A damaged part keeps its content under another ending, so that nobody stumbles over it twice."""
+        self.damaged.append(f"{path.name}: {error}")
+        try:
+            path.replace(path.with_suffix(".damaged"))
+        except OSError as failure:
+            raise OutputError(f"cannot set aside the damaged {path}: {failure.strerror or failure}") from failure
+
+
+def _check_same(run: Path, earlier: RunInfo, info: RunInfo) -> None:
+    for what, before, now in (
+        ("suite", f"{earlier.suite} ({earlier.suite_sha256[:12]})", f"{info.suite} ({info.suite_sha256[:12]})"),
+        ("art_crop version", earlier.art_crop, info.art_crop),
+        ("models", _weights(earlier.models), _weights(info.models)),
+    ):
+        if before != now:
+            raise InvalidInputError(
+                f"{run} holds results of another {what}: {before}, and this is {now}; choose another --out"
+            )
+
+
+def _weights(models: Mapping[str, Mapping[str, str]]) -> str:
+    return ", ".join(f"{name} {model.get('weights_sha256', '')[:12]}" for name, model in sorted(models.items()))

@@ -1,0 +1,113 @@
+"""Units on a Ray cluster: one actor a worker, which loads its models once; nothing else imports Ray."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from art_crop.bench.executors import RETRIES, MakePlace, Patience, WorkerError, judged
+from art_crop.bench.units import Finished, Place, Unit
+from art_crop.checks import check_int
+from art_crop.errors import MissingDependencyError
+
+__all__ = ["RayCluster"]
+
+
+class RayCluster:
+    """Actors on a Ray cluster, each with its own models; photos must be where they are here, on every machine.
+
+    Args:
+        workers: Actors; default: one for each of the cluster's CPUs.
+        address: Of a running cluster, such as "auto" or "ray://host:10001"; None: one is started on this machine.
+
+    Raises:
+        MissingDependencyError: Ray is not installed.
+        InvalidInputError: ``workers`` is not a whole number of at least 1.
+    """
+
+    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingDependencyError('the executor ray needs Ray: pip install "art-crop[ray]"') from error
+        if workers is not None:
+            check_int(workers, "workers", at_least=1)
+        self._ray, self.workers, self.address = ray, workers, address
+
+    def run(self, make_place: MakePlace, units: Iterable[Unit], *, threads: int = 1) -> Iterator[Finished]:
+        """See :class:`Executor`. A dead actor is started anew, and the units it had are begun again."""
+        ray, mine = self._ray, not self._ray.is_initialized()
+        if mine:
+            self._start(threads)
+        try:
+            count = self.workers or max(1, int(ray.cluster_resources().get("CPU", 1) / threads))
+            kind = ray.remote(num_cpus=threads, max_restarts=-1)(_Actor)
+            actors = [kind.remote(make_place) for _ in range(count)]
+            try:
+                yield from self._all(actors, iter(units))
+            finally:
+                for actor in actors:
+                    ray.kill(actor)
+        finally:
+            if mine:
+                ray.shutdown()
+
+    def _start(self, threads: int) -> None:
+        here: dict[str, Any] = {"num_cpus": self.workers * threads} if self.workers and not self.address else {}
+        try:
+            self._ray.init(address=self.address, log_to_driver=False, include_dashboard=False, **here)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise WorkerError(f"no Ray cluster at {self.address or 'this machine'}: {error}") from error
+
+    def _all(self, actors: list[Any], units: Iterator[Unit]) -> Iterator[Finished]:
+        """At most two units an actor: one in work, one waiting."""
+        ray, patience = self._ray, Patience()
+        free = deque(actors * 2)
+        running: dict[Any, tuple[Any, Unit, int]] = {}
+        again: deque[tuple[Unit, int]] = deque()
+        while True:
+            while free and (job := again.popleft() if again else _first(units)):
+                actor = free.popleft()
+                running[actor.work.remote(job[0])] = (actor, *job)
+            if not running:
+                return
+            for reference in ray.wait(list(running), num_returns=1)[0]:
+                actor, unit, tries = running.pop(reference)
+                free.append(actor)
+                try:
+                    finished = judged(ray.get(reference))
+                except ray.exceptions.RayActorError:
+                    if tries < 2 * RETRIES:  # a dead actor's other unit is lost through no fault of its own
+                        again.append((unit, tries + 1))
+                        time.sleep(0.2 * tries)
+                        continue
+                    finished = patience.gave_up(unit, "its Ray worker died")
+                else:
+                    patience.kept()
+                yield finished
+
+
+class _Actor:
+    """A Ray worker."""
+
+    def __init__(self, make_place: MakePlace) -> None:
+        self.place: Place | None = None
+        self.problem: Exception | None = None
+        try:
+            self.place = make_place()
+        except Exception as error:  # raised here, Ray would start it again for ever
+            self.problem = error
+
+    def work(self, unit: Unit) -> Finished | Exception:
+        """Work on one unit."""
+        if self.problem is not None:
+            return self.problem
+        assert self.place is not None
+        return self.place.work(unit)
+
+
+def _first(units: Iterator[Unit]) -> tuple[Unit, int] | None:
+    unit = next(units, None)
+    return None if unit is None else (unit, 1)

@@ -1,0 +1,273 @@
+"""Run a suite: what is there already is left alone, what is missing is computed, and every finished unit is kept.
+
+The same command goes on where a run was stopped, however that happened. A second runner in the same folder begins at
+the other end; both look at what is kept before they begin a unit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import art_crop
+from art_crop.bench.part_store import PartStore
+from art_crop.bench.store import EXCLUDED, RunInfo, photo_set_sha256
+from art_crop.bench.suite import Suite
+from art_crop.bench.units import Unit, choose_photos, row_key, setting_keys, units_of
+from art_crop.errors import InvalidInputError
+from art_crop.plugins.lookup import find
+from art_crop.plugins.registry import load_executor
+
+if TYPE_CHECKING:
+    from art_crop.bench.executors import Executor, MakePlace
+    from art_crop.bench.place import Recipe, Workplace
+
+__all__ = ["FINAL", "Progress", "Summary", "execute", "run_suite"]
+
+FINAL = ("", EXCLUDED, "impossible")
+"""Kinds of error ("": none) that would be the same again; rows of others are computed anew with ``retry``."""
+Progress = Callable[[int, int, str], None]
+"""Called with rows that are kept, rows in all, and a note."""
+
+
+@dataclass
+class Summary:
+    """What a run did.
+
+    Attributes:
+        rows: In all: photos x settings.
+        kept: Of them, there already when it began.
+        done: Computed now.
+        excluded: Of those now computed, left out by the selection rule.
+        failed: Of those now computed, with an error; :attr:`first_error` is one of them.
+        damaged: Parts of earlier results that could not be read and were set aside.
+        stopped: It was ended by Ctrl-C before all was done.
+    """
+
+    rows: int = 0
+    kept: int = 0
+    done: int = 0
+    excluded: int = 0
+    failed: int = 0
+    first_error: str = ""
+    damaged: Sequence[str] = ()
+    stopped: bool = False
+
+
+def run_suite(
+    suite: Suite,
+    *,
+    images: Path | None,
+    out: Path,
+    weights: Mapping[str, str] | None = None,
+    executor: str = "in-process",
+    executor_options: Mapping[str, Any] | None = None,
+    keep_images: bool = False,
+    limit: int | None = None,
+    device: str = "auto",
+    retry: bool = False,
+    command: str = "",
+    progress: Progress | None = None,
+) -> Summary:
+    """Run a suite, or what is missing of it.
+
+    Args:
+        suite: What to measure.
+        images: The photos' folder; None for a dataset that needs none.
+        out: Folder of the results.
+        weights: Weight files by a model's name, in the suite or of its plugin.
+        executor: Name of an executor plugin.
+        executor_options: Its options, such as ``workers``.
+        keep_images: Keep every adversarial photo, and each original once.
+        limit: At most so many photos.
+        device: "auto", "cpu", "cuda", ...
+        retry: Compute rows with an error anew.
+        command: What the user typed, for ``run.json``.
+        progress: Is told how far it is.
+
+    Returns:
+        What was done; ``stopped`` after a Ctrl-C.
+
+    Raises:
+        ArtCropError: Something cannot be as the suite or the arguments want it; nothing has run.
+        OutputError: Results cannot be written; what was kept before is whole.
+    """
+    from art_crop.bench.place import Recipe, Workplace
+
+    given = {name: str(Path(path).expanduser().absolute()) for name, path in (weights or {}).items()}
+    _check_weights(suite, given)
+    photos = choose_photos(suite, images, limit)
+    recipe = Recipe(suite, given, device, keep_images)
+    with _threads_kept():
+        engine = _executor(executor, executor_options or {})
+        hashes = Workplace(recipe).check()
+        data = {
+            "dataset": suite.data.dataset,
+            "photos": len(photos),
+            "sha256": photo_set_sha256(photo.sha256 for photo in photos),
+        }
+        info = _info(suite, hashes, command, data)
+        store = PartStore(out.expanduser(), info)
+        units = units_of(setting_keys(suite, hashes, art_crop.__version__), photos, suite.limits.batch)
+        make = partial(_place, recipe)
+        return execute(units, store, engine, make, threads=suite.threads, retry=retry, progress=progress)
+
+
+def execute(
+    units: Sequence[Unit],
+    store: PartStore,
+    executor: Executor,
+    make_place: MakePlace,
+    *,
+    threads: int = 1,
+    retry: bool = False,
+    progress: Progress | None = None,
+) -> Summary:
+    """Work on units whose rows are not kept yet, and keep them; see :func:`run_suite`."""
+    before = dict(store.finished())
+    again = {key for key, kind in before.items() if kind not in FINAL} if retry else set()
+    wanted = [row_key(unit.setting_key, photo) for unit in units for photo in unit.photos]
+    summary = Summary(rows=len(wanted), kept=sum(key in before and key not in again for key in wanted))
+    tell = progress or (lambda *_: None)
+    tell(summary.kept, summary.rows, "")
+    elsewhere = 0
+
+    def missing(order: Sequence[Unit]) -> Iterator[Unit]:
+        nonlocal elsewhere
+        for unit in order:
+            finished = store.finished()
+            keys = {photo: row_key(unit.setting_key, photo) for photo in unit.photos}
+            todo = tuple(photo for photo, key in keys.items() if key not in finished or key in again)
+            elsewhere += sum(key not in before for photo, key in keys.items() if photo not in todo)
+            if todo:
+                yield replace(unit, photos=todo)
+
+    with _first_here(store.run) as first:
+        results = executor.run(make_place, missing(units if first else units[::-1]), threads=threads)
+        try:
+            for finished in results:
+                store.append(finished.rows, finished.files)
+                for row in finished.rows:
+                    summary.done += 1
+                    summary.excluded += row["error_kind"] == EXCLUDED
+                    if row["error_kind"] not in ("", EXCLUDED, "impossible"):
+                        summary.failed += 1
+                        summary.first_error = summary.first_error or f"{row['photo']}: {row['error']}"
+                note = f"{summary.failed} failed" if summary.failed else ""
+                tell(min(summary.kept + summary.done + elsewhere, summary.rows), summary.rows, note)
+        except KeyboardInterrupt:
+            summary.stopped = True
+        finally:
+            with contextlib.suppress(KeyboardInterrupt):  # an impatient second Ctrl-C
+                close = getattr(results, "close", None)
+                if close is not None:
+                    close()
+        if first and not summary.stopped:
+            store.compact()
+    summary.damaged = tuple(store.damaged)
+    return summary
+
+
+def _executor(name: str, options: Mapping[str, Any]) -> Executor:
+    try:
+        engine: Executor = load_executor(name, **options)
+    except TypeError as error:
+        raise InvalidInputError(f"--executor {name} has no such option: {error}") from error
+    return engine
+
+
+def _place(recipe: Recipe) -> Workplace:
+    from art_crop.bench.place import Workplace
+
+    return Workplace(recipe)
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Leave torch's number of threads as it was."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _first_here(run: Path) -> Iterator[bool]:
+    """Whether no other runner is at work in this folder; the system forgets the lock with the process that had it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: runners then only do some work twice
+        yield True
+        return
+    with (run / ".runner").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+
+
+def _check_weights(suite: Suite, weights: Mapping[str, str]) -> None:
+    names = {name for model in suite.models for name in (model.name, model.plugin)}
+    for name, path in weights.items():
+        if name not in names:
+            raise InvalidInputError(f"--weights {name}: the suite's models are {', '.join(sorted(names))}")
+        if not os.path.isfile(path):  # noqa: PTH113 - a text that workers get as it is
+            raise InvalidInputError(f"--weights {name}: there is no file {path}")
+
+
+def _info(suite: Suite, hashes: Mapping[str, str], command: str, data: dict[str, Any]) -> RunInfo:
+    import numpy as np
+    import torch
+
+    models, versions = {}, {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__}
+    for name in hashes:
+        entry = find("model", suite.model(name).plugin)
+        models[name] = {
+            "weights_sha256": hashes[name],
+            "distribution": entry.distribution,
+            "version": entry.spec.version or entry.version,
+            "licence": entry.spec.licence,
+        }
+        versions[entry.distribution] = entry.version
+    for attack in suite.attacks:
+        entry = find("attack", attack.plugin)
+        versions[entry.distribution] = entry.version
+    return RunInfo(
+        suite=suite.name,
+        suite_sha256=suite.sha256,
+        suite_content=suite.resolved(),
+        art_crop=art_crop.__version__,
+        versions=versions,
+        machine=_machine(),
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        command=command,
+        models=models,
+        data=data,
+    )
+
+
+def _machine() -> dict[str, Any]:
+    """What may matter for times; not the host's name."""
+    import torch
+
+    processor = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        if sys.platform == "linux":
+            lines = Path("/proc/cpuinfo").read_text().splitlines()
+            processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), processor)
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    return {"system": platform.system(), "processor": processor, "cores": os.cpu_count() or 1, "gpu": gpu}

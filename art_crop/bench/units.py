@@ -1,0 +1,124 @@
+"""Units of work: some photos under one setting, each row with a key that is the hash of all that decides it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from art_crop.bench.suite import Setting, Suite, digest
+from art_crop.errors import InvalidInputError
+from art_crop.plugins.registry import load_dataset
+
+__all__ = ["Finished", "PhotoRef", "Place", "Unit", "choose_photos", "row_key", "setting_keys", "units_of"]
+
+
+@dataclass(frozen=True)
+class PhotoRef:
+    """A photo by its name in the dataset, where it lies, and the SHA-256 of its bytes ("": it cannot be read)."""
+
+    name: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Photos under one setting; what an executor hands to a worker."""
+
+    key: str
+    setting: Setting
+    setting_key: str
+    photos: tuple[PhotoRef, ...]
+
+
+@dataclass
+class Finished:
+    """What became of a unit: one row a photo, and files to keep by their path in the run's folder."""
+
+    unit: Unit
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+class Place(Protocol):
+    """Where units are worked on: loads what it needs once, and never raises for the sake of one photo."""
+
+    def work(self, unit: Unit) -> Finished:
+        """Compute the rows of a unit."""
+
+
+def row_key(setting_key: str, photo: PhotoRef) -> str:
+    """Key of the row of a photo under a setting."""
+    return hashlib.sha256(f"{setting_key}\n{photo.name}\n{photo.sha256}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def setting_keys(suite: Suite, weights_sha256: Mapping[str, str], version: str) -> list[tuple[Setting, str]]:
+    """Every setting of a suite with the hash of all that its numbers depend on, photos aside."""
+    keys = []
+    for setting in suite.settings():
+        weights = [weights_sha256.get(name, "") for name in (setting.attacked, setting.scored)]
+        keys.append((setting, digest([suite.sha256, version, weights, vars(setting)])))
+    if len({key for _, key in keys}) < len(keys):
+        raise InvalidInputError(f"suite {suite.name}: two settings are the same; see grid and special")
+    return keys
+
+
+def units_of(keyed: Sequence[tuple[Setting, str]], photos: Sequence[PhotoRef], batch: int) -> list[Unit]:
+    """All units: some photos with every setting, then the next photos, so that workers can keep what they have seen."""
+    units = []
+    for start in range(0, len(photos), batch):
+        some = tuple(photos[start : start + batch])
+        for setting, key in keyed:
+            units.append(Unit(digest([key, [(photo.name, photo.sha256) for photo in some]]), setting, key, some))
+    return units
+
+
+def choose_photos(suite: Suite, images: Path | None, limit: int | None = None) -> list[PhotoRef]:
+    """The photos of a suite's dataset, every n-th as the suite says, with their hashes.
+
+    Args:
+        suite: The suite.
+        images: What ``--images`` names: the dataset's ``root``; None for a dataset that needs none.
+        limit: At most so many photos, beside the suite's own limit.
+
+    Raises:
+        InvalidInputError: No such folder, or no photos in it.
+    """
+    data = suite.data
+    options = dict(data.options)
+    if images is not None:
+        options["root"] = images
+    try:
+        dataset = load_dataset(data.dataset, **options)
+    except TypeError as error:
+        cure = "give --images DIR" if images is None else "this dataset takes no --images"
+        raise InvalidInputError(f"dataset {data.dataset!r} cannot be opened: {cure} ({error})") from error
+    indices = range(data.first, len(dataset), data.every)
+    most = min([len(indices), *([suite.limits.photos] if suite.limits.photos else []), *([limit] if limit else [])])
+    chosen = list(_refs(dataset, indices[:most], data.dataset))
+    if not chosen:
+        raise InvalidInputError(
+            f"dataset {data.dataset!r} has {len(dataset)} photos, and the suite begins at number {data.first}"
+        )
+    return chosen
+
+
+def _refs(dataset: Any, indices: Sequence[int], name: str) -> Iterator[PhotoRef]:
+    for index in indices:
+        item = dataset[index]
+        if not hasattr(item, "path"):
+            raise InvalidInputError(f"dataset {name!r}: its photos are no files, which suites need")
+        path = Path(item.path)
+        try:
+            with path.open("rb") as file:
+                content = hashlib.sha256()
+                while piece := file.read(1 << 20):
+                    content.update(piece)
+            sha256 = content.hexdigest()
+        except OSError:  # said where it is used, in a row of its own
+            sha256 = ""
+        # Absolute, for workers may have another working folder.
+        yield PhotoRef(str(item.name).encode("utf-8", "replace").decode(), str(path.absolute()), sha256)
