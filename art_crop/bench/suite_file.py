@@ -30,7 +30,7 @@ from art_crop.errors import ArtCropError, InvalidInputError, MissingDependencyEr
 from art_crop.plugins.lookup import find
 from art_crop.plugins.specs import Kind
 
-__all__ = ["MASKS", "SELECTIONS", "SuiteError", "load_suite"]
+__all__ = ["MASKS", "SELECTIONS", "SuiteError", "load_suite", "shipped_suites"]
 
 MASKS = ("", "band")
 SELECTIONS = ("paper-001", "all")
@@ -76,6 +76,15 @@ def load_suite(path: str | Path) -> Suite:
     top.finish()
     _check(suite, top)
     return suite
+
+
+def shipped_suites() -> dict[str, Path]:
+    """Suites that come with the package (a wheel has them inside) or lie in the checkout it runs from, by name."""
+    here = Path(__file__).resolve()
+    for folder in (here.parent / "suites", here.parents[2] / "benchmarks" / "suites"):
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {}
 
 
 def _parse(file: Path) -> dict[str, Any]:

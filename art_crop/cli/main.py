@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from art_crop.cli import attack as attack_command
+from art_crop.cli import bench as bench_command
 from art_crop.cli import crop as crop_command
 from art_crop.cli import demo as demo_command
 from art_crop.cli import distil as distil_command
@@ -36,6 +37,8 @@ Examples:
   art-crop models list
 
   art-crop plugins
+
+  art-crop bench run smoke --out smoke-run
 """
 
 
@@ -72,6 +75,10 @@ for name, module in (
     function = getattr(module, name)
     app.command(name, epilog=module.EXAMPLES, help=_prose(function))(function)
 app.add_typer(models_command.app, name="models")
+
+bench = typer.Typer(no_args_is_help=True, help="Run benchmark suites, and report on their results.")
+bench.command("run", epilog=bench_command.EXAMPLES, help=_prose(bench_command.run))(bench_command.run)
+app.add_typer(bench, name="bench")
 
 
 _format_of_python = warnings.formatwarning

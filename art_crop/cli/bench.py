@@ -1,0 +1,142 @@
+"""``art-crop bench``: run a benchmark suite, and read what became of it."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from art_crop.cli.console import BAD_INPUT, FAILED, err, errors_as_sentences, out, progress_bar
+from art_crop.cli.options import literal, plain, say_error
+
+if TYPE_CHECKING:
+    from art_crop.bench.runner import Summary
+
+__all__ = ["EXAMPLES", "run"]
+
+EXAMPLES = """
+Examples:
+
+  art-crop bench run smoke --out smoke-run
+
+  art-crop bench run icip2022_table1_2 --images photos/ --out run --weights fastgaze=fastgaze.vxm
+
+  art-crop bench run my-suite.toml --images photos/ --out run --executor local --workers 4 --keep-images
+
+  art-crop bench run my-suite.toml --images photos/ --out run --executor ray --address auto
+"""
+
+
+def run(
+    suite: Annotated[str, typer.Argument(help="A TOML file, or the name of a suite that is shipped.", metavar="SUITE")],
+    out_path: Annotated[Path, typer.Option("--out", help="Folder of the results; the same one goes on.")],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the photos, or of the dataset that the suite names.", metavar="DIR")
+    ] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="Weight file of a model; may be repeated.", metavar="NAME=PATH")
+    ] = None,
+    executor: Annotated[str, typer.Option(help="in-process, local, ray, or a plugin's.")] = "in-process",
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers of the executor.")] = None,
+    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster.")] = None,
+    keep_images: Annotated[
+        bool, typer.Option("--keep-images", help="Keep the changed photos, for the report.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Compute photos that ended with an error anew.")
+    ] = False,
+) -> None:
+    """Run a benchmark suite; whatever stopped it, the same command goes on with what is missing.
+
+    Every result is kept as soon as it is there. A photo that fails is recorded with its error, and the run continues.
+    With --executor ray the photos and weights must have the same paths on every machine of the cluster.
+
+    Exit code: 0; 1 where photos failed; 2 where something given cannot be used; 130 after Ctrl-C.
+    """
+    with errors_as_sentences():
+        from art_crop.bench.runner import run_suite
+        from art_crop.bench.suite_file import load_suite
+
+        chosen = load_suite(suite_path(suite))
+        options: dict[str, Any] = {"workers": workers, "address": address}
+        with progress_bar() as bar:
+            task = bar.add_task(chosen.name, total=None, note="loading models")
+
+            def progress(kept: int, rows: int, note: str) -> None:
+                bar.update(task, completed=kept, total=rows, note=note)
+
+            summary = run_suite(
+                chosen,
+                images=images,
+                out=out_path,
+                weights=dict(_weights(text) for text in weights or ()),
+                executor=executor,
+                executor_options={name: value for name, value in options.items() if value is not None},
+                keep_images=keep_images,
+                limit=limit,
+                device=device,
+                retry=retry_failed,
+                command=command_line(sys.argv),
+                progress=progress,
+            )
+        _tell(summary, out_path)
+        if summary.stopped:
+            raise typer.Exit(130)
+        if summary.failed:
+            raise typer.Exit(FAILED)
+
+
+def suite_path(name: str) -> Path:
+    """The file that an argument names: a path, or a suite that comes with the package or lies in its checkout.
+
+    Raises:
+        SuiteError: There is neither; the message gives the shipped ones.
+    """
+    from art_crop.bench.suite_file import SuiteError, shipped_suites
+
+    path = Path(name).expanduser()
+    if path.suffix == ".toml" or path.is_file():
+        return path
+    shipped = shipped_suites()
+    if name not in shipped:
+        near = difflib.get_close_matches(name, shipped, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        known = ", ".join(shipped) or "none"
+        raise SuiteError(f"SUITE: {name!r} is neither a TOML file nor a shipped suite; {hint}shipped: {known}")
+    return shipped[name]
+
+
+def command_line(arguments: list[str]) -> str:
+    """What the user typed, without where it lies on this machine: only the last part of every path stays."""
+    shown = []
+    for argument in ["art-crop", *arguments[1:]]:
+        name, equals, value = argument.rpartition("=")
+        shown.append(f"{name}{equals}{Path(value).name or value}" if value[:1] in "/\\~." else argument)
+    return plain(" ".join(shown))
+
+
+def _weights(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        say_error(f"--weights {text}: NAME=PATH is needed, such as fastgaze=fastgaze.vxm")
+        raise typer.Exit(BAD_INPUT)
+    return name, path
+
+
+def _tell(summary: Summary, folder: Path) -> None:
+    for damaged in summary.damaged:
+        err.print(literal(f"set aside, and computed again: {damaged}"))
+    parts = [f"{summary.rows} results in all", f"{summary.done} computed now", f"{summary.kept} kept from before"]
+    if summary.excluded:
+        parts.append(f"{summary.excluded} left out by the suite's rule")
+    if summary.failed:
+        parts.append(f"{summary.failed} failed, such as {summary.first_error}")
+    if summary.stopped:
+        parts.append("stopped: the same command goes on")
+    out.print(literal("; ".join(parts)))
+    out.print(literal(f"results: {folder}"))
