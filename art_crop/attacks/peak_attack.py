@@ -27,6 +27,8 @@ from art_crop.objectives import LOSSES, PEAKS, CropContainsRegion, Loss, Objecti
 __all__ = ["DirectionAttack", "PeakAttack"]
 
 Array = np.ndarray[Any, Any]
+WIDE = 0.15
+"""Standard deviation of the spots of ``mask="places"``, as a share of the photo's longer side."""
 
 
 class PeakAttack(EvasionAttack):
@@ -38,7 +40,8 @@ class PeakAttack(EvasionAttack):
         eps: Budget for each photo: norm of the whole perturbation in units of ``clip_values``; one number, or one a
             photo. With ``minimal`` the largest budget that is tried.
         minimal: Find the smallest perturbation that succeeds.
-        mask: ``"grad-cam"`` (the paper's), or None. ``generate`` also takes an array.
+        mask: ``"grad-cam"`` (the paper's), ``"places"`` (wide Gaussian spots about target and old peak), or None.
+            ``generate`` also takes an array.
         layer: Module of the model for Grad-CAM; None: the last convolution of at least 8 channels, activated.
         by: What must lie in the region: the peak ``"cell"`` (the cropper's salient point), ``"column"``,
             ``"map-column"``; see :class:`~art_crop.objectives.PeakInRegion`.
@@ -61,8 +64,6 @@ class PeakAttack(EvasionAttack):
         *("norm", "eps", "minimal", "mask", "layer", "by", "ratios", "loss", "quantize", "judge", "seed", "verbose"),
     ]
     _estimator_requirements = (PyTorchSaliencyRegressor,)
-    _needs_places = False
-    """Whether wishes must be :class:`~art_crop.attacks.wishes.Located`."""
     _passes = 1
     """Passes through a model that one look takes."""
 
@@ -73,7 +74,7 @@ class PeakAttack(EvasionAttack):
         norm: float | str = 2,
         eps: float | Sequence[float] = 10.0,
         minimal: bool = False,
-        mask: Literal["grad-cam"] | None = None,
+        mask: Literal["grad-cam", "places"] | None = None,
         layer: str | None = None,
         by: Peak = "cell",
         ratios: Sequence[float] | None = None,
@@ -101,7 +102,7 @@ class PeakAttack(EvasionAttack):
             raise InvalidInputError("eps: one number, or one a photo, is needed, not an empty list")
         for eps in budgets:
             check_number(eps, "eps", above=0)
-        check_choice(self.mask, "mask", (None, "grad-cam"))
+        check_choice(self.mask, "mask", (None, "grad-cam", "places"))
         check_choice(self.by, "by", PEAKS)
         check_choice(self.loss, "loss", LOSSES)
         check_int(self.seed, "seed", at_least=0)
@@ -209,6 +210,11 @@ class PeakAttack(EvasionAttack):
             reach,
         )
 
+    @property
+    def _needs_places(self) -> bool:
+        """Whether wishes must be :class:`~art_crop.attacks.wishes.Located`."""
+        return self.mask == "places"
+
     def _located(self, x: Tensor, wish: Objective) -> Objective:
         """The wish, with the photos' places where they are needed: by the judge's map, or the model's own."""
         if not self._needs_places:
@@ -228,7 +234,7 @@ class PeakAttack(EvasionAttack):
         queries: list[int],
     ) -> tuple[Tensor, list[AttackResult]]:
         """The photos with their records; success as float32 sees exactly these photos."""
-        gradients = [count * self._passes + (self.mask is not None) for count in gradients]
+        gradients = [count * self._passes + (self.mask == "grad-cam") for count in gradients]
         final = self._verdict(adversarial, wish)
         delta = adversarial - x
         columns = (final.success, norm_of(delta), norm_of(delta, "inf"), final.loss)
@@ -236,11 +242,15 @@ class PeakAttack(EvasionAttack):
         return adversarial, [AttackResult(s, b, l2, linf, loss, g, q + 1) for s, l2, linf, loss, b, g, q in rows]
 
     def _weight(self, x: Tensor, wish: Objective, mask: Tensor | None) -> Tensor | None:
-        """The user's mask times the Grad-CAM map of the target's score."""
+        """The user's mask times the Grad-CAM map of the target's score, or times the spots about the two places."""
         if self.mask is None:
             return mask
-        cam: Tensor = self.estimator.grad_cam(x, wish, self.layer)
-        return cam if mask is None else cam * mask
+        if self.mask == "places":
+            assert isinstance(wish, Located)
+            own = torch.maximum(*wish.spots((x.shape[-2], x.shape[-1]), x, WIDE))[:, None]
+        else:
+            own = self.estimator.grad_cam(x, wish, self.layer)
+        return own if mask is None else own * mask
 
     def _objective(self, regions: list[Region]) -> Objective:
         if self.ratios is not None:

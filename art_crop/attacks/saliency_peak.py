@@ -55,8 +55,9 @@ class SaliencyPeakFGM(PeakAttack):
         max_iter: Gradient steps; 3 in the paper. With ``minimal`` the rounds in which the direction is corrected.
         minimal: Find the smallest perturbation that succeeds: bisect the budget along a direction, take the gradient
             where that ends, average, repeat. ``momentum``, ``early_stop`` and ``random_init`` have no part in it.
-        mask: ``"grad-cam"`` (the paper's), or None. ``generate`` also takes an array. It weights the gradient; where it
-            is 0 nothing changes. With norm inf, whose steps are signs, only that counts.
+        mask: ``"grad-cam"`` (the paper's), ``"places"`` (wide Gaussian spots about target and old peak), or None.
+            ``generate`` also takes an array. It weights the gradient; where it is 0 nothing changes. With norm inf,
+            whose steps are signs, only that counts.
         layer: Module of the model for Grad-CAM; None: the last convolution of at least 8 channels, activated.
         momentum: Share of the earlier steps' direction that is kept in each step.
         by: What must lie in the region: the peak ``"cell"`` (the cropper's salient point), ``"column"``,
@@ -71,8 +72,8 @@ class SaliencyPeakFGM(PeakAttack):
         diversity: Share of the steps that see the photo at a random size.
         averaging: Kinds of changed copies over which a gradient is averaged: ``"resize"``, ``"jpeg"``, ``"blur"``.
         draws: Copies of each kind.
-        features: Layers whose activations should grow at the target and shrink at the old peak; ``"auto"``: four
-            convolutions of the model's first half; None: none.
+        features: Layers whose activations should grow at the target and shrink at the old peak; ``"auto"``: four of
+            the fifth to tenth convolutions; None: none.
         feature_weight: Of the features' term beside the loss.
         contrast: Weight, beside the gradient, of the edit that knows no network; see
             :class:`~art_crop.attacks.contrast_shift.ContrastShift`.
@@ -103,7 +104,7 @@ class SaliencyPeakFGM(PeakAttack):
         eps: float | Sequence[float] = 10.0,
         max_iter: int = 3,
         minimal: bool = False,
-        mask: Literal["grad-cam"] | None = None,
+        mask: Literal["grad-cam", "places"] | None = None,
         layer: str | None = None,
         momentum: float = 0.0,
         by: Peak = "cell",
@@ -280,8 +281,8 @@ class SaliencyPeakFGM(PeakAttack):
         return transfer.with_contrast(source, self.contrast) if self.contrast else source
 
     @property
-    def _needs_places(self) -> bool:  # type: ignore[override]
-        return self.features is not None or self.contrast > 0
+    def _needs_places(self) -> bool:
+        return super()._needs_places or self.features is not None or self.contrast > 0
 
     @property
     def _passes(self) -> int:  # type: ignore[override]

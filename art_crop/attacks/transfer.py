@@ -144,9 +144,9 @@ class _FeatureWish:
 
 
 def spread_layers(estimator: PyTorchSaliencyRegressor, photos: Tensor, count: int = 4) -> list[str]:
-    """Names of ``count`` convolutions, spread evenly over the first half of those that see where things are.
+    """Names of ``count`` convolutions, spread over the fifth to tenth of those that see where things are.
 
-    What early layers count is what other models count as well; late ones know their own model's features.
+    What is counted at that depth other models count as well; the last layers of a deep model know its own features.
 
     Args:
         estimator: The model.
@@ -168,8 +168,8 @@ def spread_layers(estimator: PyTorchSaliencyRegressor, photos: Tensor, count: in
         wide = [name for name, read in reads.items() if min(read().shape[-2:]) > 1]
     if not wide:
         raise InvalidInputError("features: this model has no convolution of 8 or more channels; name the layers")
-    early = wide[: (len(wide) + 1) // 2]
-    return [early[i] for i in sorted({int(i) for i in np.linspace(0, len(early) - 1, count).round()})]
+    middle = wide[:10][-6:]
+    return [middle[i] for i in sorted({int(i) for i in np.linspace(0, len(middle) - 1, count).round()})]
 
 
 def smoothed(source: Source, sigma: float) -> Source:

@@ -192,6 +192,19 @@ def test_automatic_layers_are_convolutions_that_see_where_things_are(tiny: Any) 
         spread_layers(tiny.saliency_estimator(), torch.from_numpy(tiny.photos(1)))
 
 
+def test_the_places_mask_is_two_spots(tiny: Any) -> None:
+    estimator, x = tiny.saliency_estimator(), tiny.photos(1)
+    found = SaliencyPeakFGM(estimator, eps=0.3, max_iter=1, mask="places", quantize=False).generate(x, REGION)
+    places = find_places(estimator.output(x), [REGION])[0]
+    rows, columns = np.arange(24) + 0.5, np.arange(32) + 0.5
+    spots = [
+        np.exp(-((rows[:, None] - py * 24) ** 2 + (columns[None] - px * 32) ** 2) / (2 * (0.15 * 32) ** 2))
+        for px, py in places
+    ]
+    step = -estimator.value_and_gradient(torch.from_numpy(x), wish(1, "margin")).gradient.numpy() * np.maximum(*spots)
+    assert found == pytest.approx(x + 0.3 * step / np.linalg.norm(step), abs=1e-5)
+
+
 def test_contrast_joins_the_gradient(tiny: Any) -> None:
     """With a weight of 1: the sum of the gradient's step and of ContrastShift's, both of norm 1."""
     estimator, x = tiny.saliency_estimator(), tiny.photos(2)
