@@ -11,6 +11,6 @@ from art_crop.testing import ClassifierConformance
 
 
 class TestEfficientNetLite0(ClassifierConformance):
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def estimator(self) -> Any:
         return art_crop.load_model("efficientnet-lite0", device="cpu")
