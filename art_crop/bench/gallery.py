@@ -1,0 +1,237 @@
+"""Kept photos for a report's page: thumbnails before and after, crop windows, salient points and saliency as overlays.
+
+What stands in a run's folder may have come from anywhere: paths that leave the folder, files that are no photos and
+facts of the wrong shape are left out with a reason, and nothing of them reaches the page unescaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from art_crop.bench.frame import Frame
+from art_crop.bench.measures import reached
+from art_crop.errors import ImageFileError
+
+__all__ = ["LIMIT", "SIDE", "Entry", "choose", "make_entries"]
+
+LIMIT = 36
+"""Pairs of photos in a page, unless another number is asked for."""
+SIDE = 520
+"""Longer side of a thumbnail, in pixels."""
+_QUALITY = 78
+_MAX_PIXELS = 100_000_000
+_WINDOWS = 6
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One pair of photos.
+
+    Attributes:
+        photo: Name of the photo.
+        caption: Attack, models, budget.
+        result: Numbers of this photo.
+        success: Whether the attack did what it was for; None: not known.
+        width: Of the thumbnails, pixels.
+        height: Of the thumbnails, pixels.
+        before: JPEG as a data URI.
+        after: JPEG as a data URI.
+        overlay_before: SVG elements.
+        overlay_after: SVG elements.
+        heat_before: PNG as a data URI, "" where the run kept no map.
+        heat_after: The same.
+    """
+
+    photo: str
+    caption: str
+    result: str
+    success: bool | None
+    width: int
+    height: int
+    before: str
+    after: str
+    overlay_before: str
+    overlay_after: str
+    heat_before: str = ""
+    heat_after: str = ""
+
+
+def choose(frame: Frame, limit: int) -> tuple[NDArray[np.intp], int]:
+    """Rows with kept photos: of every method, model and budget in turn, successes and failures; and how many there are.
+
+    A photo stands once for each setting. The order of the answer is that of the rows.
+    """
+    kept = frame.measured & ~frame.text("image").equals("") & ~frame.text("original").equals("")
+    rows = np.flatnonzero(kept)
+    if not len(rows):
+        return rows, 0
+    good = reached(frame)[rows]
+    groups = [frame.text(key).codes[rows] for key in ("method", "attacked", "scored")]
+    groups += [np.nan_to_num(frame.numbers("eps")[rows], nan=-1.0), np.nan_to_num(good, nan=2.0)]
+    _, group = np.unique(np.column_stack(groups), axis=0, return_inverse=True)
+    group = group.ravel()
+    # A row's turn: how many of its group come before it.
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], group[order])
+    turn = np.empty(len(rows), np.intp)
+    turn[order] = np.arange(len(rows)) - starts
+    picked = np.lexsort((rows, turn))[:limit]
+    return np.sort(rows[picked]), len(rows)
+
+
+def make_entries(run: Path, frame: Frame, limit: int = LIMIT) -> tuple[list[Entry], int, list[str]]:
+    """Entries of the gallery, how many pairs the run kept, and why some are missing."""
+    rows, total = choose(frame, limit)
+    success = reached(frame)
+    thumbnails: dict[str, tuple[str, int, int] | str] = {}
+    for name in dict.fromkeys(name for row in frame.rows(rows, ["original", "image"]) for name in row.values()):
+        thumbnails[name] = _thumbnail(run, name)
+    entries = []
+    for index, row in zip(rows, frame.rows(rows), strict=True):
+        before, after = thumbnails[row["original"]], thumbnails[row["image"]]
+        if not isinstance(before, str) and not isinstance(after, str):
+            entries.append(_entry(row, success[index], before, after))
+    return entries, total, [reason for reason in thumbnails.values() if isinstance(reason, str)]
+
+
+def _thumbnail(run: Path, name: str) -> tuple[str, int, int] | str:
+    """Data URI, width and height of a photo inside the run's folder; or why there is none."""
+    from PIL import Image
+
+    from art_crop.photo import load_photo
+
+    try:
+        path = (run / name).resolve()
+        inside = path.is_relative_to(run.resolve())
+    except (OSError, ValueError, RuntimeError):
+        return f"{name!r} is no path"
+    if not inside:
+        return f"{name!r} lies outside the run's folder and is not shown"
+    try:
+        photo = load_photo(path, max_pixels=_MAX_PIXELS)
+    except ImageFileError as error:
+        return f"{name!r} cannot be shown: {str(error).replace(str(path), path.name)}"
+    image = Image.fromarray(photo.pixels)
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return _uri(buffer.getvalue(), "jpeg"), image.width, image.height
+
+
+def _entry(row: dict[str, Any], success: float, before: tuple[str, int, int], after: tuple[str, int, int]) -> Entry:
+    facts = _facts(row["facts"])
+    width, height = before[1], before[2]
+    size = (max(1, row["width"] or 1), max(1, row["height"] or 1))
+    scale = (width / size[0], height / size[1])
+    models = f"{row['attacked'] or 'no model'} → {row['scored']}"
+    budget = "" if row["eps"] is None else f" · {row['eps']:g}"
+    numbers = [f"L2 {row['l2']:.3g}"] if row["l2"] is not None else []
+    for name, value in row["metrics"] or []:
+        if name == "shift" and value is not None and math.isfinite(value):
+            numbers.insert(0, f"shift {100 * value:.0f}%")
+        elif name == "psnr" and value is not None and math.isfinite(value):
+            numbers.append(f"{value:.1f} dB")
+    return Entry(
+        photo=row["photo"],
+        caption=f"{row['method']} · {models}{budget}",
+        result=" · ".join(numbers),
+        success=None if math.isnan(success) else bool(success),
+        width=width,
+        height=height,
+        before=before[0],
+        after=after[0],
+        overlay_before=_overlay(facts, "before", scale, (width, height)),
+        overlay_after=_overlay(facts, "after", scale, (width, height)),
+        heat_before=_heat(facts.get("saliency_before")),
+        heat_after=_heat(facts.get("saliency_after")),
+    )
+
+
+def _facts(text: str | None) -> dict[str, Any]:
+    try:
+        facts = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _overlay(facts: dict[str, Any], when: str, scale: tuple[float, float], size: tuple[int, int]) -> str:
+    """Crop windows, the wanted region, the target's column and the salient point, in pixels of the thumbnail."""
+    sx, sy = scale
+    windows, ratios = facts.get(f"crops_{when}"), facts.get("ratios")
+    out = []
+    region = _numbers(facts.get("region"), 4)
+    if region:
+        x0, y0, x1, y1 = (value * size[k % 2] for k, value in enumerate(region))
+        out.append(_box("region", x0, y0, x1 - x0, y1 - y0, "wanted region"))
+    named = ratios if isinstance(ratios, list) else []
+    for k, window in enumerate(windows[:_WINDOWS] if isinstance(windows, list) else []):
+        box = _numbers(window, 4)
+        if box:
+            ratio = _numbers(named[k : k + 1], 1)
+            inset = 2.0 * k  # windows that share an edge stay apart
+            left, top, wide, high = (
+                box[0] * sx + inset,
+                box[1] * sy + inset,
+                box[2] * sx - 2 * inset,
+                box[3] * sy - 2 * inset,
+            )
+            label = f"crop {ratio[0]:g} {when}" if ratio else f"crop {when}"
+            out.append(_box(f"window c{k}", left, top, wide, high, label))
+    point = _numbers(facts.get(f"salient_point_{when}"), 2)
+    if point:
+        where = f'cx="{point[0] * sx:.1f}" cy="{point[1] * sy:.1f}"'
+        out.append(f'<circle class="point" {where} r="7"><title>salient point {escape(when)}</title></circle>')
+    return "".join(out)
+
+
+def _box(classes: str, left: float, top: float, wide: float, high: float, title: str) -> str:
+    box = f'x="{left:.1f}" y="{top:.1f}" width="{max(1.0, wide):.1f}" height="{max(1.0, high):.1f}"'
+    return f'<rect class="rim" {box}/><rect class="{classes}" {box}><title>{escape(title)}</title></rect>'
+
+
+def _heat(rows: Any) -> str:
+    """A saliency map (rows of levels 0 to 255) as a PNG whose opacity is the saliency; "" for anything else."""
+    from PIL import Image
+
+    try:
+        levels = np.asarray(rows, dtype=np.float64)
+    except (TypeError, ValueError):
+        return ""
+    if levels.ndim != 2 or not 0 < levels.size <= 16_384 or not np.isfinite(levels).all():
+        return ""
+    alpha = levels.clip(0, 255).astype(np.uint8)
+    red = np.full_like(alpha, 255)
+    green = (255 - alpha // 2 * 1.6).clip(40, 255).astype(np.uint8)
+    image = Image.fromarray(
+        np.stack([red, green, np.full_like(alpha, 30), (alpha * 0.75).astype(np.uint8)], -1), "RGBA"
+    )
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return _uri(buffer.getvalue(), "png")
+
+
+def _numbers(values: Any, count: int) -> tuple[float, ...]:
+    """So many finite numbers of a sensible size, or none."""
+    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != count:
+        return ()
+    if not all(isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e6 for v in values):
+        return ()
+    return tuple(float(v) for v in values)
+
+
+def _uri(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,162 @@
+"""``art-crop bench report``: a run as one HTML page, as Markdown, and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from art_crop.bench.gallery import LIMIT, make_entries
+from art_crop.bench.measures import Cell, Measure
+from art_crop.bench.plots import plots
+from art_crop.bench.report_page import METHODS_NOTE, page
+from art_crop.bench.report_sections import split_text, visible
+from art_crop.bench.summary import ErrorGroup, Summary, summarise
+from art_crop.bench.tables import Table
+from art_crop.errors import InvalidInputError, OutputError
+
+__all__ = ["ReportFiles", "as_json", "as_markdown", "write_report"]
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """What was written."""
+
+    html: Path
+    markdown: Path
+    json: Path
+
+
+def write_report(run: Path, out: Path | None = None, *, photos: int = LIMIT) -> ReportFiles:
+    """Write ``report.html``, ``report.md`` and ``report.json``.
+
+    A run that is still going on, has failed or has nothing gives a report that says so.
+
+    Args:
+        run: Folder of a run.
+        out: Folder to write to; default: the run's.
+        photos: At most so many pairs of kept photos in the page.
+
+    Raises:
+        InvalidInputError: ``run`` holds no run, or ``photos`` is negative.
+        OutputError: A file cannot be written.
+        MissingDependencyError: Without pyarrow.
+    """
+    from art_crop.photo import write_atomic_json, write_atomic_text
+
+    if photos < 0:
+        raise InvalidInputError(f"photos must be at least 0, not {photos}")
+    summary = summarise(run)
+    entries, total, problems = make_entries(run, summary.frame, photos)
+    note = ""
+    if total:
+        note = f"{len(entries)} of {total} kept results, of every method, model and budget in turn."
+        note += f" Not shown: {'; '.join(problems[:5])}." if problems else ""
+    html = page(summary, plots(summary.frame), entries, note)
+    folder = run if out is None else out
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+    written = ReportFiles(*(folder / f"report.{suffix}" for suffix in ("html", "md", "json")))
+    write_atomic_text(written.html, html)
+    write_atomic_text(written.markdown, as_markdown(summary))
+    write_atomic_json(written.json, as_json(summary))
+    return written
+
+
+def as_markdown(summary: Summary) -> str:
+    """The tables with their intervals and the paper's numbers, for a README or an issue."""
+    info = summary.info
+    lines = [f"# {_plain(summary.title)}", ""]
+    lines.append(
+        f"Suite {_plain(info.suite)} (`{info.suite_sha256[:12]}`), {summary.photos} photos, {summary.results} results, "
+        f"{int(summary.frame.excluded.sum())} left out, {int(summary.frame.failed.sum())} errors. "
+        f"{_plain(summary.machine)}; {_plain(summary.versions)}."
+    )
+    lines += ["", *(f"> {_plain(notice)}\n" for notice in summary.notices)]
+    for table in summary.tables:
+        split = f" – {_plain(split_text(table.split))}" if table.split else ""
+        lines += [f"## {_plain(table.title)}{split}", "", *_markdown_table(table), ""]
+        lines += [_plain(table.note), ""] if table.note else []
+    for title, groups in (("Errors", summary.errors), ("Left out", summary.left_out)):
+        if groups:
+            lines += [f"## {title}", "", "| kind | rows | message | photos, for example |", "|---|---|---|---|"]
+            for one in groups:
+                photos = ", ".join(_plain(photo) for photo in one.photos)
+                lines.append(f"| {_plain(one.kind)} | {one.count} | {_plain(one.message)} | {photos} |")
+            lines.append("")
+    return "\n".join([*lines, METHODS_NOTE, ""])
+
+
+def as_json(summary: Summary) -> dict[str, Any]:
+    """The same for programs: every estimate with the ends of its interval and its n, shares and shifts as fractions."""
+    return {
+        "schema": 1,
+        "run": {key: value for key, value in dataclasses.asdict(summary.info).items() if key != "suite_content"},
+        "title": summary.title,
+        "paper": summary.paper,
+        "photos": summary.photos,
+        "results": summary.results,
+        "left_out": [_group(group) for group in summary.left_out],
+        "errors": [_group(group) for group in summary.errors],
+        "seconds": summary.seconds,
+        "notices": list(summary.notices),
+        "tables": [_json_table(table) for table in summary.tables],
+    }
+
+
+def _markdown_table(table: Table) -> list[str]:
+    head = [table.row_title, *([table.column_title] if table.column_title else []), "n"]
+    for one, paper in zip(table.measures, table.has_paper, strict=True):
+        head += [one.label, *(["paper"] if paper else [])]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for line in table.lines:
+        cells = [_plain(line.row), *([_plain(line.column)] if table.column_title else [])]
+        cells.append(str(max((cell.n for cell in line.cells), default=0)))
+        for one, cell, number, has in zip(table.measures, line.cells, line.paper, table.has_paper, strict=True):
+            cells.append(_markdown_cell(one, cell))
+            if has:
+                cells.append("–" if number is None else one.text(number))
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _markdown_cell(one: Measure, cell: Cell) -> str:
+    if cell.interval is None:
+        return "–"
+    low, high = (one.text(end).rstrip("%") for end in cell.interval[1:])
+    return f"{one.text(cell.interval.estimate)} [{low}, {high}]"
+
+
+def _json_table(table: Table) -> dict[str, Any]:
+    lines = []
+    for line in table.lines:
+        cells = {}
+        for one, cell, paper in zip(table.measures, line.cells, line.paper, strict=True):
+            numbers: Mapping[str, Any] = {"n": cell.n, **(cell.interval._asdict() if cell.interval else {})}
+            cells[one.name] = {**numbers, **({} if paper is None else {"paper": paper})}
+        lines.append({"row": line.row, "column": line.column, "cells": cells})
+    return {
+        "title": table.title,
+        "split": dict(table.split),
+        "rows": table.row_title,
+        "columns": table.column_title,
+        "lines": lines,
+    }
+
+
+def _group(group: ErrorGroup) -> dict[str, Any]:
+    return {"kind": group.kind, "message": group.message, "rows": group.count, "photos": list(group.photos)}
+
+
+def _plain(text: object) -> str:
+    """Text that means nothing to Markdown or HTML: one line, and a table's bars and tags' brackets written out."""
+    flat = " ".join(visible(text).split())
+    for sign, safe in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "\\`")):
+        flat = flat.replace(sign, safe)
+    for sign in "*[]!":
+        flat = flat.replace(sign, f"\\{sign}")
+    return flat

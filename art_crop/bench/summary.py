@@ -1,0 +1,149 @@
+"""Everything a report says, computed once: page, Markdown and JSON are three ways to show a :class:`Summary`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from art_crop.bench.frame import Frame, load_run
+from art_crop.bench.store import DamagedPartWarning, RunInfo
+from art_crop.bench.tables import Table, ratio_split, suite_tables
+
+__all__ = ["ErrorGroup", "Summary", "summarise"]
+
+_ERRORS = 50
+
+
+@dataclass(frozen=True)
+class ErrorGroup:
+    """Rows that ended the same way: the error, how many, and a few of the photos."""
+
+    kind: str
+    message: str
+    count: int
+    photos: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in numbers.
+
+    Attributes:
+        name: Of the run's folder.
+        info: What ran.
+        frame: Its rows.
+        title: Of the suite.
+        paper: That the suite reproduces, "" for none.
+        photos: Photos with at least one result.
+        tables: As the suite asks for, and the split at the median ratio of peaks.
+        errors: Rows that failed, grouped.
+        left_out: Rows without a number that are no failure, grouped.
+        notices: Sentences about what is missing or odd.
+    """
+
+    name: str
+    info: RunInfo
+    frame: Frame
+    title: str
+    paper: str
+    photos: int
+    tables: tuple[Table, ...]
+    errors: tuple[ErrorGroup, ...]
+    left_out: tuple[ErrorGroup, ...]
+    notices: tuple[str, ...] = field(default=())
+
+    @property
+    def results(self) -> int:
+        """Rows with a number."""
+        return int(self.frame.measured.sum())
+
+    @property
+    def seconds(self) -> float:
+        """Time that the attacks took, all together."""
+        return float(np.nansum(self.frame.numbers("seconds")))
+
+    @property
+    def machine(self) -> str:
+        """System, processor, cores and GPU in one line."""
+        machine = self.info.machine if isinstance(self.info.machine, Mapping) else {}
+        cores = f"{machine['cores']} cores" if machine.get("cores") else ""
+        found = [machine.get("processor"), cores, machine.get("gpu"), machine.get("system")]
+        return ", ".join(str(part) for part in found if part)
+
+    @property
+    def versions(self) -> str:
+        """Of art_crop and of what it ran on."""
+        others = self.info.versions if isinstance(self.info.versions, Mapping) else {}
+        return ", ".join([f"art_crop {self.info.art_crop}", *(f"{name} {version}" for name, version in others.items())])
+
+
+def summarise(run: Path) -> Summary:
+    """Read a run and compute all of its tables.
+
+    Raises:
+        InvalidInputError: The folder holds no run, or one of another layout.
+        MissingDependencyError: Without pyarrow.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DamagedPartWarning)
+        info, frame = load_run(run)
+    notices = [str(one.message) for one in caught if issubclass(one.category, DamagedPartWarning)]
+    suite = info.suite_content if isinstance(info.suite_content, Mapping) else {}
+    specs = suite.get("tables", ())
+    tables, problems = suite_tables(frame, [spec for spec in specs if isinstance(spec, Mapping)])
+    tables = [table for table in [*tables, *ratio_split(frame)] if table.lines]
+    return Summary(
+        name=run.resolve().name,
+        info=info,
+        frame=frame,
+        title=str(suite.get("title") or info.suite),
+        paper=str(suite.get("paper") or ""),
+        photos=len(np.unique(frame.text("photo").codes[frame.measured])),
+        tables=tuple(tables),
+        errors=_groups(frame, failed=True),
+        left_out=_groups(frame, failed=False),
+        notices=(*notices, *problems, *_gaps(info, frame)),
+    )
+
+
+def _gaps(info: RunInfo, frame: Frame) -> list[str]:
+    """What a run that is not finished, or has nothing to show, lacks."""
+    if not len(frame):
+        return ["There are no results yet: the run has just begun, or was stopped before its first unit was done."]
+    found = []
+    expected = info.data.get("photos") if isinstance(info.data, Mapping) else None
+    if isinstance(expected, int) and not isinstance(expected, bool):
+        columns = [frame.text(key).codes for key in ("method", "attacked", "scored", "params")]
+        columns += [np.nan_to_num(frame.numbers(key), nan=-1) for key in ("seed", "eps")]
+        _, counts = np.unique(np.column_stack(columns), axis=0, return_counts=True)
+        missing = int(np.clip(expected - counts, 0, None).sum())
+        if missing:
+            found.append(
+                f"The run is not finished: of {expected} photos under {len(counts)} settings, {missing} results are "
+                "missing. The command that started it goes on where it stopped."
+            )
+    if not frame.measured.any():
+        found.append("No photo has a result: all of them failed or were left out; the reasons are listed below.")
+    seeds = np.unique(frame.numbers("seed")[frame.measured])
+    if len(seeds[~np.isnan(seeds)]) > 1:
+        found.append(f"Each photo was attacked with {len(seeds)} seeds; in shares and means each counts as one photo.")
+    return found
+
+
+def _groups(frame: Frame, *, failed: bool) -> tuple[ErrorGroup, ...]:
+    """Rows with one kind and text of error together, the most frequent first."""
+    rows = np.flatnonzero(frame.failed if failed else frame.excluded)
+    found: dict[tuple[str, str], list[Any]] = {}
+    columns = ["error_kind", "error", "photo"] if failed else ["error_kind", "photo"]
+    for row in frame.rows(rows, columns):
+        group = found.setdefault((row["error_kind"] or "", row.get("error") or ""), [0, []])
+        group[0] += 1
+        if len(group[1]) < 3 and row["photo"] not in group[1]:
+            group[1].append(row["photo"])
+    ordered = sorted(found.items(), key=lambda item: -item[1][0])[:_ERRORS]
+    return tuple(ErrorGroup(kind, text[:600], count, tuple(photos)) for (kind, text), (count, photos) in ordered)

@@ -1,0 +1,229 @@
+"""A run's rows as tables: cells by row, column and measure, beside the numbers that the paper prints.
+
+Models are never pooled: where a run has several attacked or scored models (or norms) and the table's rows and columns
+do not tell them apart, there is a table for each. Attacks that use no model (attacked is "") stand in each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from art_crop.bench.frame import Frame
+from art_crop.bench.measures import Cell, Measure, measure
+from art_crop.errors import InvalidInputError
+
+__all__ = ["Line", "Part", "Table", "default_specs", "parts", "ratio_split", "row_labels", "suite_tables"]
+
+KEYS = ("method", "attacked", "scored", "attack", "group", "norm", "eps", "seed")
+_SPLIT = ("scored", "attacked", "norm")
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: the row's label, the column's, a cell for each measure and the paper's numbers."""
+
+    row: str
+    column: str
+    cells: tuple[Cell, ...]
+    paper: tuple[float | None, ...]
+    order: float = 0.0
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a report.
+
+    Attributes:
+        title: Its heading.
+        split: What all its rows have in common where the run has more: attacked, scored, norm.
+        row_title: Heading of the first column.
+        column_title: Heading of the second; "" where there is none.
+        measures: One for each cell of a line.
+        note: Text below.
+    """
+
+    title: str
+    split: Mapping[str, str]
+    row_title: str
+    column_title: str
+    measures: tuple[Measure, ...]
+    lines: tuple[Line, ...] = field(default=())
+    note: str = ""
+
+    @property
+    def has_paper(self) -> tuple[bool, ...]:
+        """For which measures the paper has a number somewhere in this table."""
+        return tuple(any(line.paper[k] is not None for line in self.lines) for k in range(len(self.measures)))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that may stand in one table."""
+
+    split: Mapping[str, str]
+    mask: Mask
+
+
+def suite_tables(frame: Frame, specs: Sequence[Mapping[str, Any]]) -> tuple[list[Table], list[str]]:
+    """The tables that a suite asks for, or such as fit its rows where it asks for none; and what is wrong with some."""
+    found = [_checked(frame, spec) for spec in specs or default_specs(frame)]
+    return [table for tables, _ in found for table in tables], [problem for _, problem in found if problem]
+
+
+def _checked(frame: Frame, spec: Mapping[str, Any]) -> tuple[list[Table], str]:
+    try:
+        return _tables(frame, spec), ""
+    except InvalidInputError as error:
+        return [], f"table {spec.get('title', '')!r}: {error}"
+
+
+def default_specs(frame: Frame) -> list[dict[str, Any]]:
+    """A table of successes, shifts, sizes of change and cost, as far as the rows have them."""
+    measured = frame.measured
+    wanted = {
+        "success": "success",
+        "shift": "share-at-target",
+        "clipped mean shift": "clipped mean shift",
+        "l2": "median l2",
+        "psnr": "mean psnr",
+        "seconds": "median seconds",
+    }
+    values = [name for key, name in wanted.items() if (~np.isnan(frame.numbers(key.split()[-1])[measured])).any()]
+    return [{"title": "Results", "rows": "method", "columns": "eps", "values": values or ["success"]}]
+
+
+def parts(frame: Frame, used: Sequence[str] = ()) -> list[Part]:
+    """Groups of rows that agree in attacked and scored model and in norm, unless these are rows or columns already."""
+    groups = [Part({}, frame.measured)]
+    for key in _SPLIT:
+        text = frame.text(key)
+        values = [value for value in text.present(frame.measured) if value or key != "attacked"]
+        if key in used or len(values) < 2:
+            continue
+        network_free = text.equals("") if key == "attacked" else np.zeros(len(frame), bool)
+        groups = [
+            Part({**group.split, key: value}, group.mask & (text.equals(value) | network_free))
+            for group in groups
+            for value in values
+            if (group.mask & text.equals(value)).any()
+        ]
+    return groups
+
+
+def row_labels(frame: Frame, key: str, mask: Mask) -> list[tuple[str, Mask]]:
+    """Label and rows of each row of a table.
+
+    Several methods of one attacked model are rows of their own, and network-free attacks go by their method.
+    """
+    text = frame.text(key)
+    if key != "attacked":
+        return [(value or "–", mask & text.equals(value)) for value in text.present(mask)]
+    found, methods = [], frame.text("method")
+    for value in text.present(mask):
+        chosen = mask & text.equals(value)
+        names = methods.present(chosen)
+        for name in names:
+            label = value if len(names) == 1 and value else f"{value}: {name}" if value else name
+            found.append((label, chosen & methods.equals(name)))
+    return found
+
+
+def ratio_split(frame: Frame) -> list[Table]:
+    """Photos whose second peak is nearly the first, and the others: parted at the median ratio of the two.
+
+    Near ties are easy, so that a share over all photos says little without it.
+    """
+    ratio, found = frame.ratio, []
+    if not ((~np.isnan(ratio)) & frame.measured).any():
+        return []
+    at_target = measure("share-at-target")
+    if np.isnan(at_target.values(frame)[frame.measured]).all():
+        at_target = measure("success")
+    values = at_target.values(frame)
+    for part in parts(frame):
+        known = part.mask & ~np.isnan(ratio)
+        _, first = np.unique(frame.text("photo").codes[known], return_index=True)
+        if not len(first):
+            continue
+        median = float(np.median(ratio[known][first]))
+        lines = []
+        for label, rows in row_labels(frame, "method", known):
+            for column, order, chosen in _columns(frame, "eps", rows):
+                halves = (chosen & (ratio < median), chosen & (ratio >= median))
+                cells = tuple(at_target.cell(values, half) for half in halves)
+                lines.append(Line(label, column, cells, (None, None), order))
+        measures = tuple(
+            Measure(name, name, "share", at_target.column, percent=True) for name in ("strong first peak", "near tie")
+        )
+        note = f"{at_target.label}; photos parted at the median ratio of second to first peak, {median:.3f}."
+        title = "Strong first peaks and near ties"
+        found.append(Table(title, part.split, "method", _title(lines, "eps"), measures, tuple(lines), note))
+    return found
+
+
+def _tables(frame: Frame, spec: Mapping[str, Any]) -> list[Table]:
+    rows = str(spec.get("rows", "method"))
+    columns = str(spec.get("columns", "eps" if _has_budgets(frame) else ""))
+    for name, key in (("rows", rows), ("columns", columns)):
+        if key not in KEYS and not (name == "columns" and key == ""):
+            raise InvalidInputError(f"{name} must be one of {', '.join(KEYS)}, not {key!r}")
+    names = spec.get("values", ["success"])
+    if not isinstance(names, (list, tuple)) or not names:
+        raise InvalidInputError("values must be a list of measures")
+    measures = tuple(measure(name) for name in names)
+    values = [one.values(frame) for one in measures]
+    paper = spec.get("paper", {})
+    found = []
+    for part in parts(frame, (rows, columns)):
+        lines = []
+        for label, chosen in row_labels(frame, rows, part.mask):
+            for column, order, mask in _columns(frame, columns, chosen):
+                cells = tuple(one.cell(value, mask) for one, value in zip(measures, values, strict=True))
+                lines.append(Line(label, column, cells, _paper(paper, label, column, len(measures)), order))
+        title = str(spec.get("title", "Results"))
+        found.append(
+            Table(title, part.split, rows, _title(lines, columns), measures, tuple(lines), str(spec.get("note", "")))
+        )
+    return found
+
+
+def _columns(frame: Frame, key: str, mask: Mask) -> Iterable[tuple[str, float, Mask]]:
+    """Label, place and rows of each column of a row; one without a label where the key is no number for these rows."""
+    if key == "":
+        return [("", 0.0, mask)]
+    if key not in ("eps", "seed"):
+        text = frame.text(key)
+        return [(value, float(k), mask & text.equals(value)) for k, value in enumerate(text.present(mask))]
+    numbers = frame.numbers(key)
+    present = np.unique(numbers[mask & ~np.isnan(numbers)])
+    found = [(f"{value:g}", float(value), mask & (numbers == value)) for value in present]
+    without = mask & np.isnan(numbers)
+    return [*found, ("", -1.0, without)] if without.any() else found
+
+
+def _has_budgets(frame: Frame) -> bool:
+    """Whether some method was given several budgets; one of its own says nothing that its label does not."""
+    pairs = np.column_stack((frame.text("method").codes, np.nan_to_num(frame.numbers("eps"), nan=-1)))[frame.measured]
+    distinct = np.unique(pairs, axis=0)
+    return len(distinct) > len(np.unique(distinct[:, 0]))
+
+
+def _title(lines: Sequence[Line], key: str) -> str:
+    title = {"eps": "budget"}.get(key, key)
+    return title if any(line.column for line in lines) else ""
+
+
+def _paper(paper: Any, row: str, column: str, count: int) -> tuple[float | None, ...]:
+    """The paper's numbers of a line, as many as there are measures."""
+    numbers = paper.get(row, {}) if isinstance(paper, Mapping) else {}
+    numbers = numbers.get(column, []) if isinstance(numbers, Mapping) else numbers
+    numbers = numbers if isinstance(numbers, (list, tuple)) else [numbers]
+    kept = [float(n) if isinstance(n, (int, float)) and not isinstance(n, bool) else None for n in numbers]
+    return tuple((*kept, *[None] * count)[:count])

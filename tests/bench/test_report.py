@@ -1,0 +1,243 @@
+"""Reports of runs: what they say, and that nothing in a run's folder can break them."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from art_crop.bench.charts import Series, line_chart, ticks
+from art_crop.bench.report import write_report
+from art_crop.bench.report_page import safe_json
+from art_crop.bench.store import EXCLUDED
+from art_crop.errors import InvalidInputError, OutputError
+
+HOSTILE = (
+    '<img src=x onerror="alert(1)">.jpg',
+    "</script><script>alert(2)</script>.jpg",
+    "\" onmouseover='alert(3)' x=\".jpg",
+    "invoice\u202egpj.exe",
+    "{{script}} {{css}}.jpg",
+    "a|b`c`*d*[e](javascript:alert(4)).jpg",
+    "<!-- .jpg",
+)
+
+
+class Elements(html.parser.HTMLParser):
+    """Every element of a page with its attributes, and the text of scripts and styles apart from what is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.scripts: list[str] = []
+        self._inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        self._inside = tag if tag in ("script", "style") else self._inside
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = "" if tag == self._inside else self._inside
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts[-1] += data
+        elif not self._inside:
+            self.text.append(data)
+
+
+def page_of(run: Path) -> Elements:
+    elements = Elements()
+    elements.feed(write_report(run).html.read_text(encoding="utf-8"))
+    return elements
+
+
+def test_page_markdown_and_json_say_the_same(tmp_path: Path, synthetic: Any) -> None:
+    run = synthetic.write_run(tmp_path / "run", synthetic.results(30))
+    files = write_report(run, tmp_path / "elsewhere")
+    assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == {"report.html", "report.md", "report.json"}
+    data = json.loads(files.json.read_text(encoding="utf-8"))
+    assert (data["photos"], data["results"], data["run"]["suite_sha256"]) == (30, 180, "c" * 64)
+    line = next(x for x in data["tables"][0]["lines"] if x["row"].startswith("proposed") and x["column"] == "20")
+    cell = line["cells"]["share-at-target"]
+    shown = f"{100 * cell['estimate']:.1f}% [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}]"
+    assert shown in files.markdown.read_text(encoding="utf-8")
+    page = files.html.read_text(encoding="utf-8")
+    assert f"<b>{100 * cell['estimate']:.1f}%</b>" in page
+    assert line["cells"]["mean shift"]["paper"] == 0.658
+    assert "65.8%" in page
+    assert "65.8%" in files.markdown.read_text(encoding="utf-8")
+    for word in ("gaze-lite", "Apache-2.0", "2.13.0", "x86_64", "Distribution of the shift", "Queries"):
+        assert word in page
+
+
+def test_a_report_made_twice_is_the_same_report(tmp_path: Path, synthetic: Any) -> None:
+    run = synthetic.write_run(tmp_path / "run", synthetic.results(12))
+    first, second = ([p.read_bytes() for p in vars(write_report(run)).values()] for _ in range(2))
+    assert first == second
+
+
+def test_hostile_names_stay_text(tmp_path: Path, synthetic: Any) -> None:
+    rows = [synthetic.row(i, photo=name, method=name) for i, name in enumerate(HOSTILE)]
+    rows += [synthetic.row(50 + i, photo=n, error=n, error_kind=n, success=None) for i, n in enumerate(HOSTILE)]
+    synthetic.keep_images(tmp_path / "run", rows, len(HOSTILE))
+    info = {"command": HOSTILE[0], "suite": HOSTILE[1], "machine": {"processor": HOSTILE[2]}}
+    info["models"] = {HOSTILE[0]: {"licence": HOSTILE[1], "weights_sha256": HOSTILE[2]}}
+    run = synthetic.write_run(tmp_path / "run", rows, **info)
+    page = page_of(run)
+    scripts = [attributes for tag, attributes in page.found if tag == "script"]
+    assert len(scripts) == 3
+    assert [s.get("type") for s in scripts] == ["application/json", "application/json", None]
+    for tag, attributes in page.found:
+        assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
+        assert tag != "img" or "src" not in attributes
+        for name in ("src", "href", "action"):
+            assert (attributes.get(name) or "#")[0] == "#" or attributes[name] == "data:,", (tag, attributes)
+    shown = "".join(page.text)
+    for name in HOSTILE:
+        assert name.replace("\u202e", "⟨U+202E⟩") in shown
+    assert "\u202e" not in shown
+    categories = json.loads(page.scripts[0])["columns"][0]["categories"]
+    assert set(categories) == {name.replace("\u202e", "⟨U+202E⟩") for name in HOSTILE}
+    markdown = (run / "report.md").read_text(encoding="utf-8")
+    assert not re.search(r"<(img|script|!--)", markdown)
+    assert not re.search(r"(?<!\\)\]\(javascript", markdown)
+
+
+def test_no_address_of_another_place_is_in_the_page(tmp_path: Path, synthetic: Any) -> None:
+    rows = synthetic.results(6)
+    synthetic.keep_images(tmp_path / "run", rows)
+    text = write_report(synthetic.write_run(tmp_path / "run", rows)).html.read_text(encoding="utf-8")
+    assert re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}|@import|url\(", text) == []
+    assert "default-src 'none'" in text
+
+
+def test_embedded_json_cannot_end_its_element() -> None:
+    value = {"a": "</script><!--", "b": "\u2028&<>"}
+    text = safe_json(value)
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == value
+
+
+@pytest.mark.parametrize("case", ["nothing", "only errors", "only left out", "no metrics", "one row"])
+def test_runs_with_little_in_them_have_sensible_pages(tmp_path: Path, synthetic: Any, case: str) -> None:
+    failed = {"success": None, "metrics": {}, "error": "CUDA out of memory", "error_kind": "RuntimeError"}
+    bare = {"success": None, "metrics": {}, "eps": None, "l2": None, "linf": None, "curve": None, "facts": None}
+    rows = {
+        "nothing": [],
+        "only errors": [synthetic.row(i, **failed) for i in range(5)],
+        "only left out": [synthetic.row(i, **{**failed, "error_kind": EXCLUDED}) for i in range(5)],
+        "no metrics": [synthetic.row(i, **bare) for i in range(5)],
+        "one row": [synthetic.row(0)],
+    }[case]
+    run = synthetic.write_run(tmp_path / "run", rows)
+    shown = " ".join("".join(page_of(run).text).split())
+    expected = {
+        "nothing": "There are no results yet",
+        "only errors": "CUDA out of memory",
+        "only left out": "all of them failed or were left out",
+        "no metrics": "5 results",
+        "one row": "1 photos",
+    }[case]
+    assert expected in shown.replace("5results", "5 results").replace("1photos", "1 photos")
+
+
+def test_a_run_that_is_going_on_says_what_is_missing(tmp_path: Path, synthetic: Any) -> None:
+    run = synthetic.write_run(tmp_path / "run", synthetic.results(10), data={"photos": 12})
+    (run / "results" / "part-x.parquet").write_bytes(b"half of a part")
+    notices = json.loads(write_report(run).json.read_text(encoding="utf-8"))["notices"]
+    assert any("part-x.parquet is damaged" in notice for notice in notices)
+    assert any("of 12 photos under" in notice and "not finished" in notice for notice in notices)
+
+
+def test_photos_outside_the_run_and_broken_ones_are_not_shown(tmp_path: Path, synthetic: Any) -> None:
+    rows = [synthetic.row(i) for i in range(4)]
+    synthetic.keep_images(tmp_path / "run", rows, 4)
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "secret.png")
+    rows[0]["image"] = "../secret.png"
+    rows[1]["image"] = str(tmp_path / "secret.png")
+    (tmp_path / "run" / rows[2]["image"]).write_bytes(b"no photo")
+    page = page_of(synthetic.write_run(tmp_path / "run", rows))
+    shown = "".join(page.text)
+    assert len([1 for tag, attributes in page.found if attributes.get("class") == "slider"]) == 1
+    assert "1 of 4 kept results" in shown
+    assert "outside the run's folder" in shown
+    assert str(tmp_path) not in shown.replace(str(tmp_path / "secret.png"), "")
+
+
+def test_the_gallery_is_limited_and_mixes_methods(tmp_path: Path, synthetic: Any) -> None:
+    rows = synthetic.results(8)
+    synthetic.keep_images(tmp_path / "run", rows, len(rows))
+    run = synthetic.write_run(tmp_path / "run", rows)
+    files = write_report(run, photos=6)
+    text = files.html.read_text(encoding="utf-8")
+    assert text.count('class="slider"') == 6
+    assert f"6 of {len(rows)} kept results" in text
+    assert {method for method in synthetic.METHODS if f"<br><bdi>{method} · " in text} == set(synthetic.METHODS)
+    assert 'class="window c1"' in text
+    assert 'class="point"' in text
+
+
+@pytest.mark.parametrize(
+    "facts",
+    ["", "no JSON", "[1]", '{"crops_before": 7, "ratios": "x"}', '{"crops_after": [[1, 2], null, ["a", 0, 0, 0]]}',
+     '{"region": [1e400, 0, 1, 1], "salient_point_before": [NaN, 1]}', '{"saliency_before": [["a"], [2]]}', "[" * 5000],
+)  # fmt: skip
+def test_facts_of_the_wrong_shape_are_passed_over(tmp_path: Path, synthetic: Any, facts: str) -> None:
+    rows = [synthetic.row(0)]
+    synthetic.keep_images(tmp_path / "run", rows, 1)
+    rows[0]["facts"] = facts
+    text = write_report(synthetic.write_run(tmp_path / "run", rows)).html.read_text(encoding="utf-8")
+    assert 'class="slider"' in text
+    assert "nan" not in text.split('class="gallery"')[1].split("</section>")[0].lower()
+
+
+def test_saliency_maps_of_kept_photos_are_overlaid(tmp_path: Path, synthetic: Any) -> None:
+    rows = [synthetic.row(0)]
+    synthetic.keep_images(tmp_path / "run", rows, 1)
+    rows[0]["facts"] = json.dumps({"saliency_before": [[0, 255], [9, 3]], "saliency_after": [[255, 0], [9, 3]]})
+    text = write_report(synthetic.write_run(tmp_path / "run", rows)).html.read_text(encoding="utf-8")
+    assert text.count('class="heat"') == 2
+    assert 'data-toggle="show-heat"' in text
+
+
+def test_what_cannot_be_read_or_written_is_said(tmp_path: Path, synthetic: Any) -> None:
+    with pytest.raises(InvalidInputError, match=r"no run\.json"):
+        write_report(tmp_path)
+    run = synthetic.write_run(tmp_path / "run", [])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot make the folder"):
+        write_report(run, tmp_path / "file" / "below")
+    with pytest.raises(InvalidInputError, match="photos must be"):
+        write_report(run, photos=-1)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 0.3), (-3, 17), (1e-9, 2e-9), (5, 5), (0, 123_456)])
+def test_ticks_are_round_and_inside(low: float, high: float) -> None:
+    found = ticks(low, high)
+    assert found[0] >= low - 1e-12
+    assert found[-1] <= high * (1 + 1e-9) + 1e-12
+    assert 1 <= len(found) <= 8
+    steps = np.diff(found)
+    assert np.allclose(steps, steps[:1])
+
+
+def test_lines_go_where_their_numbers_say() -> None:
+    x, y = np.array([1.0, 10.0, 100.0]), np.array([0.0, 0.5, 1.0])
+    svg = line_chart([Series("a & b", x, y, dots=True)], title="<t>", x_title="x", y_title="y", log_x=True)
+    points = np.array(
+        [[float(v) for v in p.split(",")] for p in re.search(r'line c0" points="([^"]+)', svg)[1].split()]
+    )
+    assert np.allclose(np.diff(points, axis=0)[0], np.diff(points, axis=0)[1], atol=0.11)
+    assert points[0, 1] > points[2, 1]
+    assert "a &amp; b" in svg
+    assert "<t>" not in svg
