@@ -17,7 +17,7 @@ from art_crop.bench.summary import ErrorGroup, Summary, summarise
 from art_crop.bench.tables import Table
 from art_crop.errors import InvalidInputError, OutputError
 
-__all__ = ["ReportFiles", "as_json", "as_markdown", "write_report"]
+__all__ = ["ReportFiles", "as_json", "as_markdown", "plain_markdown", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -70,23 +70,24 @@ def write_report(run: Path, out: Path | None = None, *, photos: int = LIMIT) -> 
 def as_markdown(summary: Summary) -> str:
     """The tables with their intervals and the paper's numbers, for a README or an issue."""
     info = summary.info
-    lines = [f"# {_plain(summary.title)}", ""]
+    lines = [f"# {plain_markdown(summary.title)}", ""]
     lines.append(
-        f"Suite {_plain(info.suite)} (`{info.suite_sha256[:12]}`), {summary.photos} photos, {summary.results} results, "
-        f"{int(summary.frame.excluded.sum())} left out, {int(summary.frame.failed.sum())} errors. "
-        f"{_plain(summary.machine)}; {_plain(summary.versions)}."
+        f"Suite {plain_markdown(info.suite)} (`{info.suite_sha256[:12]}`), {summary.photos} photos, "
+        f"{summary.results} results, {int(summary.frame.excluded.sum())} left out, "
+        f"{int(summary.frame.failed.sum())} errors. "
+        f"{plain_markdown(summary.machine)}; {plain_markdown(summary.versions)}."
     )
-    lines += ["", *(f"> {_plain(notice)}\n" for notice in summary.notices)]
+    lines += ["", *(f"> {plain_markdown(notice)}\n" for notice in summary.notices)]
     for table in summary.tables:
-        split = f" – {_plain(split_text(table.split))}" if table.split else ""
-        lines += [f"## {_plain(table.title)}{split}", "", *_markdown_table(table), ""]
-        lines += [_plain(table.note), ""] if table.note else []
+        split = f" – {plain_markdown(split_text(table.split))}" if table.split else ""
+        lines += [f"## {plain_markdown(table.title)}{split}", "", *_markdown_table(table), ""]
+        lines += [plain_markdown(table.note), ""] if table.note else []
     for title, groups in (("Errors", summary.errors), ("Left out", summary.left_out)):
         if groups:
             lines += [f"## {title}", "", "| kind | rows | message | photos, for example |", "|---|---|---|---|"]
             for one in groups:
-                photos = ", ".join(_plain(photo) for photo in one.photos)
-                lines.append(f"| {_plain(one.kind)} | {one.count} | {_plain(one.message)} | {photos} |")
+                photos = ", ".join(plain_markdown(photo) for photo in one.photos)
+                lines.append(f"| {plain_markdown(one.kind)} | {one.count} | {plain_markdown(one.message)} | {photos} |")
             lines.append("")
     return "\n".join([*lines, METHODS_NOTE, ""])
 
@@ -114,7 +115,7 @@ def _markdown_table(table: Table) -> list[str]:
         head += [one.label, *(["paper"] if paper else [])]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for line in table.lines:
-        cells = [_plain(line.row), *([_plain(line.column)] if table.column_title else [])]
+        cells = [plain_markdown(line.row), *([plain_markdown(line.column)] if table.column_title else [])]
         cells.append(str(max((cell.n for cell in line.cells), default=0)))
         for one, cell, number, has in zip(table.measures, line.cells, line.paper, table.has_paper, strict=True):
             cells.append(_markdown_cell(one, cell))
@@ -152,7 +153,7 @@ def _group(group: ErrorGroup) -> dict[str, Any]:
     return {"kind": group.kind, "message": group.message, "rows": group.count, "photos": list(group.photos)}
 
 
-def _plain(text: object) -> str:
+def plain_markdown(text: object) -> str:
     """Text that means nothing to Markdown or HTML: one line, and a table's bars and tags' brackets written out."""
     flat = " ".join(visible(text).split())
     for sign, safe in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "\\`")):

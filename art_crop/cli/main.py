@@ -11,6 +11,7 @@ import typer
 
 from art_crop.cli import attack as attack_command
 from art_crop.cli import bench as bench_command
+from art_crop.cli import bench_report as bench_report_command
 from art_crop.cli import crop as crop_command
 from art_crop.cli import demo as demo_command
 from art_crop.cli import distil as distil_command
@@ -78,6 +79,13 @@ app.add_typer(models_command.app, name="models")
 
 bench = typer.Typer(no_args_is_help=True, help="Run benchmark suites, and report on their results.")
 bench.command("run", epilog=bench_command.EXAMPLES, help=_prose(bench_command.run))(bench_command.run)
+for name, examples in (
+    ("report", bench_report_command.REPORT_EXAMPLES),
+    ("compare", bench_report_command.COMPARE_EXAMPLES),
+    ("leaderboard", bench_report_command.LEADERBOARD_EXAMPLES),
+):
+    function = getattr(bench_report_command, name)
+    bench.command(name, epilog=examples, help=_prose(function))(function)
 app.add_typer(bench, name="bench")
 
 

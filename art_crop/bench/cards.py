@@ -1,0 +1,148 @@
+"""Model cards: what a run says of one scored model, with all that is needed to tell whether two cards may be compared.
+
+After RobustBench's model info (Croce et al., NeurIPS 2021 Datasets and Benchmarks): who the model is, what was done to
+it, and its worst case over attacks, photo by photo: a photo counts as robust where no attack of the suite reached its
+goal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from art_crop.bench.frame import Frame, load_run
+from art_crop.bench.measures import Cell, measure, reached
+from art_crop.bench.robustness import relative_gains, robustness_scores
+from art_crop.bench.statistics import mean_interval, share_interval
+from art_crop.bench.store import RunInfo
+from art_crop.errors import InvalidInputError
+
+__all__ = ["SCHEMA", "card_problem", "model_cards"]
+
+SCHEMA = 1
+_SCORES = ("score-before", "score-after")
+_FIELDS = ("model", "suite", "suite_sha256", "art_crop", "machine", "versions", "photos", "robust", "attacks")
+
+Mask = NDArray[np.bool_]
+
+
+def model_cards(run: Path) -> list[dict[str, Any]]:
+    """A card for each model that the run scored.
+
+    Raises:
+        InvalidInputError: The folder holds no run.
+        MissingDependencyError: Without pyarrow.
+    """
+    info, frame = load_run(run)
+    text = frame.text("scored")
+    return [_card(info, frame, name, frame.measured & text.equals(name)) for name in text.present(frame.measured)]
+
+
+def card_problem(card: Any) -> str:
+    """Why something read from a file is no card; "" where it is one."""
+    if not isinstance(card, Mapping):
+        return "it is no JSON object"
+    if card.get("schema") != SCHEMA:
+        return f"its schema is {card.get('schema')!r}, and {SCHEMA} is needed"
+    missing = [name for name in _FIELDS if name not in card]
+    if missing:
+        return f"it has no {', '.join(missing)}"
+    robust = card["robust"]
+    sound = isinstance(robust, Mapping) and all(isinstance(robust.get(key), (int, float)) for key in ("n", "estimate"))
+    texts = all(isinstance(card[key], str) for key in ("model", "suite", "suite_sha256", "art_crop"))
+    return "" if sound and texts and isinstance(card["attacks"], list) else "its fields have other types"
+
+
+def _card(info: RunInfo, frame: Frame, name: str, mask: Mask) -> dict[str, Any]:
+    model = info.models.get(name, {})
+    card: dict[str, Any] = {
+        "schema": SCHEMA,
+        "model": name,
+        "weights_sha256": model.get("weights_sha256"),
+        "distribution": model.get("distribution"),
+        "version": model.get("version"),
+        "licence": model.get("licence"),
+        "suite": info.suite,
+        "suite_sha256": info.suite_sha256,
+        "art_crop": info.art_crop,
+        "versions": dict(info.versions),
+        "machine": dict(info.machine),
+        "data": dict(info.data),
+        "started": info.started,
+        "photos": len(np.unique(frame.text("photo").codes[mask])),
+        "robust": _robust(frame, mask),
+        "robust_by_budget": _by_budget(frame, mask),
+        "attacks": _attacks(frame, mask),
+    }
+    quality = _quality(info, frame, mask)
+    return {**card, "quality": quality} if quality else card
+
+
+def _robust(frame: Frame, mask: Mask) -> dict[str, Any]:
+    """Share of photos that no attack took to its goal, with its Wilson interval; n is 0 where that is not known."""
+    good = reached(frame)
+    known = mask & ~np.isnan(good)
+    photos, place = np.unique(frame.text("photo").codes[known], return_inverse=True)
+    if not len(photos):
+        return {"n": 0, "estimate": 0.0, "low": 0.0, "high": 0.0}
+    fallen = np.bincount(place.ravel(), weights=good[known], minlength=len(photos)) > 0
+    return {"n": len(photos), **share_interval(int((~fallen).sum()), len(photos))._asdict()}
+
+
+def _by_budget(frame: Frame, mask: Mask) -> list[dict[str, Any]]:
+    eps = frame.numbers("eps")
+    budgets = np.unique(eps[mask & ~np.isnan(eps)])
+    return [{"eps": float(value), **_robust(frame, mask & (eps == value))} for value in budgets]
+
+
+def _attacks(frame: Frame, mask: Mask) -> list[dict[str, Any]]:
+    """Every attack, attacked model and budget."""
+    eps, found = frame.numbers("eps"), []
+    success, change = measure("success"), measure("median l2 of successes")
+    if np.isnan(success.values(frame)[mask]).all():
+        success = measure("share-at-target")
+    good, l2 = success.values(frame), change.values(frame)
+    for method in frame.text("method").present(mask):
+        of_method = mask & frame.text("method").equals(method)
+        for attacked in frame.text("attacked").present(of_method):
+            own = of_method & frame.text("attacked").equals(attacked)
+            for value in np.unique(eps[own]):  # NaN counts as one value
+                cell = own & (np.isnan(eps) if np.isnan(value) else eps == value)
+                found.append(
+                    {
+                        "method": method,
+                        "attacked": attacked,
+                        "eps": None if np.isnan(value) else float(value),
+                        "success": _numbers(success.cell(good, cell)),
+                        "median_l2_of_successes": _numbers(change.cell(l2, cell)),
+                    }
+                )
+    return found
+
+
+def _quality(info: RunInfo, frame: Frame, mask: Mask) -> dict[str, Any] | None:
+    """Robustness score and relative gain of a model that gives scores, with bootstrap intervals."""
+    before, after = (frame.numbers(name) for name in _SCORES)
+    known = mask & ~np.isnan(before) & ~np.isnan(after)
+    if not known.any():
+        return None
+    options = info.suite_content.get("protocol_options") or {}
+    try:
+        low, high = (float(end) for end in options.get("score_range", (0.0, 1.0)))
+        scores = robustness_scores(before[known], after[known], low=low, high=high)
+        gains = relative_gains(before[known], after[known], low=low, high=high)
+    except (InvalidInputError, TypeError, ValueError) as error:
+        raise InvalidInputError(f"protocol_options.score_range of suite {info.suite}: {error}") from error
+    return {
+        "score_range": [low, high],
+        "robustness_score": {"n": int(known.sum()), **mean_interval(scores)._asdict()},
+        "relative_gain": {"n": int(known.sum()), **mean_interval(gains)._asdict()},
+    }
+
+
+def _numbers(cell: Cell) -> dict[str, Any]:
+    return {"n": cell.n, **(cell.interval._asdict() if cell.interval is not None else {})}

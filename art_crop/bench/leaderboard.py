@@ -1,0 +1,173 @@
+"""``art-crop bench leaderboard``: model cards of several runs, merged; a table holds one suite hash and never two."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from art_crop.bench.cards import card_problem, model_cards
+from art_crop.errors import InvalidInputError, OutputError
+
+__all__ = ["Board", "as_markdown", "board_rows", "collect", "write_boards"]
+
+Card = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Board:
+    """Cards of one suite, the most robust model first."""
+
+    suite: str
+    suite_sha256: str
+    cards: tuple[Card, ...]
+
+
+def collect(sources: Sequence[Path], *, by_suite: bool = False) -> list[Board]:
+    """Read runs and cards, and order them.
+
+    Of several cards of one model (name, weights, version) the one of the latest run is kept.
+
+    Args:
+        sources: Folders of runs, card files, or folders of card files.
+        by_suite: One board for each suite hash instead of an error where there are several.
+
+    Raises:
+        InvalidInputError: No source, one that holds neither a run nor cards, or several suite hashes.
+    """
+    cards = [card for source in sources for card in _cards(source)]
+    if not cards:
+        raise InvalidInputError("there is no result in what was given: no model has been scored yet")
+    groups: dict[str, list[Card]] = {}
+    for card in cards:
+        groups.setdefault(card["suite_sha256"], []).append(card)
+    if len(groups) > 1 and not by_suite:
+        named = ", ".join(f"{own[0]['suite']} ({sha[:12]})" for sha, own in groups.items())
+        raise InvalidInputError(
+            f"the results are of {len(groups)} different suites: {named}; they do not belong in one table. "
+            "Ask for one table each with --by-suite"
+        )
+    return [Board(own[0]["suite"], sha, tuple(sorted(_latest(own), key=_rank))) for sha, own in groups.items()]
+
+
+def write_boards(boards: Sequence[Board], out: Path) -> list[Path]:
+    """Write ``leaderboard.md``, ``leaderboard.json`` and a file for each card below ``cards/``.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    from art_crop.photo import write_atomic_json, write_atomic_text
+
+    try:
+        (out / "cards").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {out / 'cards'}: {error.strerror or error}") from error
+    written = [out / "leaderboard.md", out / "leaderboard.json"]
+    write_atomic_text(written[0], as_markdown(boards))
+    content = [{"suite": b.suite, "suite_sha256": b.suite_sha256, "cards": list(b.cards)} for b in boards]
+    write_atomic_json(written[1], {"schema": 1, "boards": content})
+    for board in boards:
+        for card in board.cards:
+            name = re.sub(r"[^a-z0-9._-]+", "-", card["model"].lower()).strip(".-")[:60] or "model"
+            weights = str(card.get("weights_sha256") or "no-weights")[:8]
+            weights = re.sub(r"[^a-z0-9-]+", "-", weights.lower())
+            sha = re.sub(r"[^a-z0-9]+", "", board.suite_sha256.lower())[:8]
+            written.append(out / "cards" / f"{name}-{weights}-{sha}.json")
+            write_atomic_json(written[-1], dict(card))
+    return written
+
+
+def as_markdown(boards: Sequence[Board]) -> str:
+    """Every board as a table."""
+    from art_crop.bench.report import plain_markdown
+
+    lines = ["# Leaderboard", ""]
+    for board in boards:
+        lines += [f"## {plain_markdown(board.suite)} (`{plain_markdown(board.suite_sha256[:12])}`)", ""]
+        table = [[plain_markdown(text) for text in row] for row in board_rows(board)]
+        lines += [f"| {' | '.join(table[0])} |", "|" + "---|" * len(table[0])]
+        lines += [*(f"| {' | '.join(row)} |" for row in table[1:]), ""]
+    lines.append(
+        "Robust: share of photos that no attack of the suite took to its goal, with the 95% Wilson interval. Strongest "
+        "attack: the one that reached its goal most often. R: robustness score, higher is more robust."
+    )
+    return "\n".join([*lines, ""])
+
+
+def board_rows(board: Board) -> list[list[str]]:
+    """Heading and lines of a board as text; columns of quality models only where there is one."""
+    quality = any(card.get("quality") for card in board.cards)
+    head = ["rank", "model", "robust", "photos", "strongest attack", "weights", "art_crop", "machine"]
+    rows = [head + (["R", "relative gain"] if quality else [])]
+    for rank, card in enumerate(board.cards, 1):
+        robust = card["robust"]
+        share = f"{100 * robust['estimate']:.1f}%" if robust["n"] else "–"
+        if robust["n"] and "low" in robust:
+            share += f" [{100 * robust['low']:.1f}, {100 * robust['high']:.1f}]"
+        machine = card["machine"] if isinstance(card["machine"], Mapping) else {}
+        row = [
+            str(rank),
+            card["model"],
+            share,
+            str(card["photos"]),
+            _strongest(card),
+            str(card.get("weights_sha256") or "–")[:12],
+            card["art_crop"],
+            ", ".join(str(machine[key]) for key in ("processor", "gpu") if machine.get(key)),
+        ]
+        if quality:
+            own = card.get("quality") or {}
+            row += [_estimate(own.get("robustness_score")), _estimate(own.get("relative_gain"))]
+        rows.append(row)
+    return rows
+
+
+def _cards(source: Path) -> list[Card]:
+    if source.is_dir() and not (source / "run.json").exists():
+        files = sorted(source.glob("*.json"))
+        if files:
+            return [card for file in files for card in _cards(file)]
+    if not source.is_file():
+        return list(model_cards(source))
+    try:
+        content = json.loads(source.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{source} is no model card: {error}") from error
+    problem = card_problem(content)
+    if problem:
+        raise InvalidInputError(f"{source} is no model card: {problem}")
+    return [content]
+
+
+def _latest(cards: Sequence[Card]) -> list[Card]:
+    """One card for each model, the others being of earlier runs."""
+    kept: dict[tuple[Any, ...], Card] = {}
+    for card in sorted(cards, key=lambda card: str(card.get("started", ""))):
+        kept[card["model"], card.get("weights_sha256"), card.get("version"), card["art_crop"]] = card
+    return list(kept.values())
+
+
+def _rank(card: Card) -> tuple[float, float, str]:
+    """Most robust first; models of which that is not known last."""
+    robust, quality = card["robust"], card.get("quality")
+    score = quality["robustness_score"]["estimate"] if quality else 0.0
+    return (-robust["estimate"] if robust["n"] else 1.0, -score, card["model"])
+
+
+def _strongest(card: Card) -> str:
+    known = [one for one in card["attacks"] if one.get("success", {}).get("n")]
+    if not known:
+        return "–"
+    best = max(known, key=lambda one: one["success"]["estimate"])
+    budget = "" if best.get("eps") is None else f" at {best['eps']:g}"
+    source = f" from {best['attacked']}" if best.get("attacked") else ""
+    return f"{best['method']}{source}{budget}: {100 * best['success']['estimate']:.0f}%"
+
+
+def _estimate(numbers: Mapping[str, float] | None) -> str:
+    if not numbers:
+        return "–"
+    return f"{numbers['estimate']:.2f} [{numbers['low']:.2f}, {numbers['high']:.2f}]"

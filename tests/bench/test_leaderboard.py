@@ -1,0 +1,148 @@
+"""Model cards and leaderboards: worst cases counted by hand, and no mixing of suites."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from typer.testing import CliRunner
+
+from art_crop.bench.cards import model_cards
+from art_crop.bench.leaderboard import as_markdown, collect, write_boards
+from art_crop.bench.robustness import relative_gains, robustness_scores
+from art_crop.cli.main import app
+from art_crop.errors import InvalidInputError
+
+
+def scored(synthetic: Any, name: str, falls: dict[tuple[str, float], list[int]], photos: int = 10) -> list[Any]:
+    """Rows of one scored model: which photos fall to which attack and budget."""
+    return [
+        synthetic.row(i, scored=name, method=method, eps=eps, success=i in photos_that_fall, l2=eps * 0.9)
+        for (method, eps), photos_that_fall in falls.items()
+        for i in range(photos)
+    ]
+
+
+def test_a_photo_is_robust_where_every_attack_failed(tmp_path: Path, synthetic: Any) -> None:
+    falls = {("x", 1.0): [0], ("x", 2.0): [0, 1, 2], ("y", 1.0): [3], ("y", 2.0): [2, 3]}
+    run = synthetic.write_run(tmp_path / "run", scored(synthetic, "fastgaze", falls))
+    (card,) = model_cards(run)
+    interval = stats.binomtest(6, 10).proportion_ci(0.95, method="wilson")
+    assert card["robust"] == {
+        "n": 10,
+        "estimate": 0.6,
+        "low": pytest.approx(interval.low),
+        "high": pytest.approx(interval.high),
+    }
+    assert [(one["eps"], one["estimate"]) for one in card["robust_by_budget"]] == [(1.0, 0.8), (2.0, 0.6)]
+    attack = next(one for one in card["attacks"] if (one["method"], one["eps"]) == ("x", 2.0))
+    assert (attack["success"]["n"], attack["success"]["estimate"]) == (10, 0.3)
+    assert attack["median_l2_of_successes"]["estimate"] == pytest.approx(1.8)
+    assert (card["suite_sha256"], card["weights_sha256"], card["licence"]) == ("c" * 64, "b" * 64, "Apache-2.0")
+    assert card["versions"]["torch"] == "2.13.0"
+    assert card["machine"]["cores"] == 2
+    assert "quality" not in card
+
+
+def test_boards_rank_the_more_robust_model_first(tmp_path: Path, synthetic: Any) -> None:
+    strong = synthetic.write_run(tmp_path / "a", scored(synthetic, "gaze-lite", {("x", 1.0): [0]}))
+    weak = synthetic.write_run(tmp_path / "b", scored(synthetic, "fastgaze", {("x", 1.0): [0, 1, 2]}))
+    unknown = synthetic.write_run(tmp_path / "c", [synthetic.row(0, scored="new", success=None, metrics={})])
+    (board,) = collect([weak, unknown, strong])
+    assert [card["model"] for card in board.cards] == ["gaze-lite", "fastgaze", "new"]
+    text = as_markdown([board])
+    assert r"90.0% \[59.6, 98.2\]" in text
+    assert "x from gaze-lite at 1: 30%" in text
+
+
+def test_suites_are_not_mixed(tmp_path: Path, synthetic: Any) -> None:
+    rows = scored(synthetic, "fastgaze", {("x", 1.0): [0]})
+    a = synthetic.write_run(tmp_path / "a", rows)
+    b = synthetic.write_run(tmp_path / "b", rows, suite_sha256="d" * 64)
+    with pytest.raises(InvalidInputError, match=r"2 different suites.*--by-suite"):
+        collect([a, b])
+    boards = collect([a, b], by_suite=True)
+    assert [(board.suite_sha256[0], len(board.cards)) for board in boards] == [("c", 1), ("d", 1)]
+
+
+def test_cards_can_be_given_instead_of_runs(tmp_path: Path, synthetic: Any) -> None:
+    a = synthetic.write_run(tmp_path / "a", scored(synthetic, "gaze-lite", {("x", 1.0): [0]}))
+    b = synthetic.write_run(tmp_path / "b", scored(synthetic, "fastgaze", {("x", 1.0): [0, 1]}))
+    written = write_boards(collect([a]), tmp_path / "board")
+    assert [path.name for path in written[2:]] == ["gaze-lite-aaaaaaaa-cccccccc.json"]
+    (board,) = collect([tmp_path / "board" / "cards", b, written[2]])
+    assert [card["model"] for card in board.cards] == ["gaze-lite", "fastgaze"]
+    assert board.cards[0] == collect([a])[0].cards[0]
+
+
+def test_of_two_cards_of_one_model_the_later_counts(tmp_path: Path, synthetic: Any) -> None:
+    rows = [scored(synthetic, "fastgaze", {("x", 1.0): list(range(k))}) for k in (1, 5)]
+    late = synthetic.write_run(tmp_path / "late", rows[0], started="2026-11-21T00:00:00+00:00")
+    early = synthetic.write_run(tmp_path / "early", rows[1], started="2026-11-20T00:00:00+00:00")
+    (board,) = collect([late, early])
+    assert [card["robust"]["estimate"] for card in board.cards] == [0.9]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": 2}', '{"schema": 1, "model": "m"}', "[" * 3000])
+def test_what_is_no_card_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "card.json").write_text(content)
+    with pytest.raises(InvalidInputError, match="no model card"):
+        collect([tmp_path / "card.json"])
+
+
+def test_hostile_names_of_models_stay_inside_the_folder(tmp_path: Path, synthetic: Any) -> None:
+    name = "../../<script>|evil"
+    run = synthetic.write_run(tmp_path / "run", scored(synthetic, name, {("x", 1.0): [0]}))
+    written = write_boards(collect([run]), tmp_path / "board")
+    assert all(path.resolve().is_relative_to(tmp_path / "board") for path in written)
+    assert "<script>" not in written[0].read_text(encoding="utf-8")
+
+
+def test_a_run_without_results_has_no_cards(tmp_path: Path, synthetic: Any) -> None:
+    with pytest.raises(InvalidInputError, match="no model has been scored"):
+        collect([synthetic.write_run(tmp_path / "run", [])])
+
+
+def test_robustness_score_is_the_formula() -> None:
+    # Zhang et al. 2022, equation 6: the model's range is 0 to 10, of which 8 are possible from 2 on.
+    before, after = [2.0, 9.0, 5.0], [2.8, 0.0, 5.0]
+    found = robustness_scores(before, after, low=0.0, high=10.0)
+    assert found == pytest.approx([1.0, 0.0, np.log10(0.5 / 1e-6)])
+    assert relative_gains(before, after, low=0.0, high=10.0) == pytest.approx([0.08 / 1.2, -0.9 / 1.9, 0.0])
+    for bad in ({"low": 1.0, "high": 1.0}, {"low": 0.0, "high": 1.0}, {"low": np.nan, "high": 1.0}):
+        with pytest.raises(InvalidInputError):
+            robustness_scores(before, after, **bad)
+
+
+def test_quality_models_get_robustness_scores(tmp_path: Path, synthetic: Any) -> None:
+    rows = [
+        synthetic.row(i, metrics={"score-before": 2.0, "score-after": 2.0 + gain}, success=gain > 0.5)
+        for i, gain in enumerate([0.8, 0.08, 8.0])
+    ]
+    suite = {"name": "iqa", "protocol_options": {"score_range": [0, 10]}}
+    run = synthetic.write_run(tmp_path / "run", rows, suite_content=suite)
+    (card,) = model_cards(run)
+    assert card["quality"]["robustness_score"]["estimate"] == pytest.approx(1.0)
+    assert card["quality"]["relative_gain"]["estimate"] == pytest.approx((0.08 + 0.008 + 0.8) / 1.2 / 3)
+    assert "| R | relative gain |" in as_markdown(collect([run]))
+    wrong = synthetic.write_run(tmp_path / "wrong", rows, suite_content={"protocol_options": {"score_range": [3]}})
+    with pytest.raises(InvalidInputError, match="score_range"):
+        model_cards(wrong)
+
+
+def test_the_command_writes_and_prints(tmp_path: Path, synthetic: Any) -> None:
+    run = synthetic.write_run(tmp_path / "run", scored(synthetic, "fastgaze", {("x", 1.0): [0]}))
+    out = tmp_path / "board"
+    shown = CliRunner().invoke(app, ["bench", "leaderboard", str(run), "--out", str(out)], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0, shown.output
+    assert "90.0%" in shown.output
+    assert json.loads((out / "leaderboard.json").read_text())["boards"][0]["cards"][0]["model"] == "fastgaze"
+    printed = CliRunner().invoke(app, ["bench", "leaderboard", str(run), "--json"])
+    assert json.loads(printed.output)["boards"][0]["suite"] == "table"
+    report = CliRunner().invoke(app, ["bench", "report", str(run), "--out", str(out)])
+    assert report.exit_code == 0
+    assert (out / "report.html").stat().st_size > 10_000
