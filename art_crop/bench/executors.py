@@ -38,7 +38,7 @@ __all__ = [
 MakePlace = Callable[[], Place]
 RETRIES = 2
 """How often a unit whose worker died is begun again."""
-_HOPELESS = 3  # units lost in a row, each after its retries: the machine is ill, not the units
+_HOPELESS = 3  # batches of photos lost in a row, each after its retries: the machine is ill, not the photos
 
 
 class WorkerError(ArtCropError):
@@ -122,16 +122,16 @@ class Patience:
     """Counts what was lost; raises where there is no hope."""
 
     def __init__(self) -> None:
-        self.in_a_row = 0
+        self._lost: set[str] = set()
 
     def kept(self) -> None:
         """A unit was finished."""
-        self.in_a_row = 0
+        self._lost.clear()
 
     def gave_up(self, unit: Unit, reason: str) -> Finished:
         """The rows of a unit that is not begun again."""
-        self.in_a_row += 1
-        if self.in_a_row >= _HOPELESS:
+        self._lost.add(unit.photos[0].name)  # one photo may well kill its worker under every setting
+        if len(self._lost) >= _HOPELESS:
             raise WorkerError(f"workers die one after another ({reason}); is there enough memory for them?")
         return lost(unit, f"{reason}, {RETRIES + 1} times")
 

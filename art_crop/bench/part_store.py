@@ -44,11 +44,10 @@ class PartStore:
             earlier = read_run(run)
             _check_same(run, earlier, info)
             info = RunInfo(**{**asdict(info), "started": earlier.started})
-        try:
-            self.results.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make {self.results}: {error.strerror or error}") from error
+        # run.json first: whoever sees anything in the folder, another runner or the next one, must see whose it is.
+        _make(run)
         write_atomic_json(run / "run.json", asdict(info))
+        _make(self.results)
 
     def finished(self) -> Mapping[str, str]:
         """Key -> ``error_kind`` of all rows that are kept, those of other runners included; cheap to ask again."""
@@ -122,6 +121,13 @@ class PartStore:
             path.replace(path.with_suffix(".damaged"))
         except OSError as failure:
             raise OutputError(f"cannot set aside the damaged {path}: {failure.strerror or failure}") from failure
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {folder}: {error.strerror or error}") from error
 
 
 def _check_same(run: Path, earlier: RunInfo, info: RunInfo) -> None:

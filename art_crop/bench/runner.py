@@ -10,7 +10,9 @@ import contextlib
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -22,7 +24,7 @@ import art_crop
 from art_crop.bench.part_store import PartStore
 from art_crop.bench.store import EXCLUDED, RunInfo, photo_set_sha256
 from art_crop.bench.suite import Suite
-from art_crop.bench.units import Unit, choose_photos, row_key, setting_keys, units_of
+from art_crop.bench.units import Finished, Unit, choose_photos, row_key, setting_keys, units_of
 from art_crop.errors import InvalidInputError
 from art_crop.plugins.lookup import find
 from art_crop.plugins.registry import load_executor
@@ -35,6 +37,7 @@ __all__ = ["FINAL", "Progress", "Summary", "execute", "run_suite"]
 
 FINAL = ("", EXCLUDED, "impossible")
 """Kinds of error ("": none) that would be the same again; rows of others are computed anew with ``retry``."""
+_MOST_WAITING = 32  # units, perhaps with images, while a slow disk writes others
 Progress = Callable[[int, int, str], None]
 """Called with rows that are kept, rows in all, and a note."""
 
@@ -131,8 +134,9 @@ def execute(
     threads: int = 1,
     retry: bool = False,
     progress: Progress | None = None,
+    every: float = 1.0,
 ) -> Summary:
-    """Work on units whose rows are not kept yet, and keep them; see :func:`run_suite`."""
+    """Work on units whose rows are not kept yet, and keep them every so many seconds; see :func:`run_suite`."""
     before = dict(store.finished())
     again = {key for key, kind in before.items() if kind not in FINAL} if retry else set()
     wanted = [row_key(unit.setting_key, photo) for unit in units for photo in unit.photos]
@@ -151,11 +155,11 @@ def execute(
             if todo:
                 yield replace(unit, photos=todo)
 
-    with _first_here(store.run) as first:
+    with _first_here(store.run) as first, _Writer(store, every) as writer:
         results = executor.run(make_place, missing(units if first else units[::-1]), threads=threads)
         try:
             for finished in results:
-                store.append(finished.rows, finished.files)
+                writer.append(finished)
                 for row in finished.rows:
                     summary.done += 1
                     summary.excluded += row["error_kind"] == EXCLUDED
@@ -171,10 +175,54 @@ def execute(
                 close = getattr(results, "close", None)
                 if close is not None:
                     close()
-        if first and not summary.stopped:
-            store.compact()
+    if first and not summary.stopped:
+        store.compact()
     summary.damaged = tuple(store.damaged)
     return summary
+
+
+class _Writer:
+    """Keeps what is finished while more is computed, for a disk takes its time to say that something reached it.
+
+    What a kill can cost is the work of ``every`` seconds, and of one write.
+    """
+
+    def __init__(self, store: PartStore, every: float) -> None:
+        self._store, self._every = store, every
+        self._thread = ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
+        self._begun = time.monotonic()
+        self._waiting: list[Finished] = []
+
+    def append(self, finished: Finished) -> None:
+        """Keep a unit soon; raises what became of earlier ones."""
+        self._waiting.append(finished)
+        busy = self._last is not None and not self._last.done()
+        if len(self._waiting) >= _MOST_WAITING or (not busy and time.monotonic() - self._begun >= self._every):
+            self._write()
+
+    def _write(self) -> None:
+        self._wait()
+        rows = [row for finished in self._waiting for row in finished.rows]
+        files = {name: data for finished in self._waiting for name, data in finished.files.items()}
+        self._waiting, self._begun = [], time.monotonic()
+        if rows:
+            self._last = self._thread.submit(self._store.append, rows, files)
+
+    def _wait(self) -> None:
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._write()
+            self._wait()
+        finally:
+            self._thread.shutdown()
 
 
 def _executor(name: str, options: Mapping[str, Any]) -> Executor:

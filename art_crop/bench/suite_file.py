@@ -71,7 +71,7 @@ def load_suite(path: str | Path) -> Suite:
         seeds=top.integers("seeds", (0,), at_least=0),
         threads=top.integer("threads", 1, at_least=1),
         limits=_limits(top.section("limits")),
-        tables=tuple(section.values_of_all() for section in top.tables("table")),
+        tables=tuple(_table(section) for section in top.tables("table")),
     )
     top.finish()
     _check(suite, top)
@@ -202,6 +202,16 @@ def _data(section: Section) -> Data:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise section.error(f"selection_options.{name}", f"a number is needed, not {value!r}")
     return data
+
+
+def _table(section: Section) -> dict[str, Any]:
+    """What a report shows; whether its measures exist is the report's to say, for a plugin may bring them."""
+    for key in ("title", "rows", "columns", "note"):
+        section.text(key, "")
+    section.texts("values", ())
+    section.plain_table("paper")
+    section.finish()
+    return section.values_of_all()
 
 
 def _limits(section: Section) -> Limits:

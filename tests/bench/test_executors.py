@@ -1,0 +1,89 @@
+"""Executors: the same rows wherever they are computed, and a worker's death costs a retry."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from art_crop.errors import InvalidInputError
+
+pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra: bench)")
+
+from art_crop.bench.executors import InProcess, LocalProcesses, WorkerError
+
+
+def test_a_killed_worker_costs_a_retry_and_no_row(fake: Any, tmp_path: Path) -> None:
+    refs = fake.photos(9, "killer")
+    fake.run(tmp_path / "alone", refs, make_place=partial(fake.FakePlace, 0.0, str(tmp_path)))
+    once = partial(fake.FakePlace, 0.0, str(tmp_path / "marker"))
+    summary = fake.run(tmp_path / "run", refs, "local", options={"workers": 2}, make_place=once)
+    assert (tmp_path / "marker").exists(), "no worker was killed"
+    assert (summary.done, summary.failed) == (30, 0)
+    assert fake.rows(tmp_path / "run") == fake.rows(tmp_path / "alone")
+
+
+def test_a_unit_that_always_kills_is_recorded_and_the_others_are_computed(fake: Any, tmp_path: Path) -> None:
+    refs = fake.photos(8, "killer")
+    always = partial(fake.FakePlace, 0.0)
+    units = fake.units(refs, settings=1)
+    finished = list(LocalProcesses(2).run(always, units))
+    kinds = {row["photo"]: row["error_kind"] for result in finished for row in result.rows}
+    assert kinds == {**{photo.name: "" for photo in refs}, "killer": "lost"}
+    (killer,) = [row for result in finished for row in result.rows if row["error_kind"]]
+    assert killer["error"] == "its worker process died, 3 times"
+
+
+def test_a_place_that_cannot_be_made_is_said_and_does_not_hang(fake: Any) -> None:
+    with pytest.raises(WorkerError, match="a worker could not be set up: ValueError: no such model"):
+        list(LocalProcesses(1).run(fake.refuse, fake.units(fake.photos(9))))
+
+
+def test_no_more_units_are_taken_than_workers_can_begin(fake: Any) -> None:
+    taken = 0
+
+    def counted() -> Any:
+        nonlocal taken
+        for unit in fake.units(fake.photos(40), batch=1):
+            taken += 1
+            yield unit
+
+    results = LocalProcesses(2).run(partial(fake.FakePlace, 0.0), counted())
+    next(results)
+    assert taken <= 4
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_workers_end_with_the_run(fake: Any) -> None:
+    import multiprocessing
+
+    results = LocalProcesses(2).run(partial(fake.FakePlace, 0.0), fake.units(fake.photos(40)))
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert multiprocessing.active_children() == []
+
+
+def test_bad_options() -> None:
+    with pytest.raises(InvalidInputError, match="--executor local"):
+        InProcess(workers=2)
+    with pytest.raises(InvalidInputError, match="workers"):
+        LocalProcesses(0)
+
+
+@pytest.mark.slow
+def test_a_real_suite_gives_the_same_bits_in_process_and_in_two_processes(tmp_path: Path, fake: Any) -> None:
+    from art_crop.bench.runner import run_suite
+    from art_crop.bench.suite_file import load_suite, shipped_suites
+
+    smoke = load_suite(shipped_suites()["smoke"])
+    data = dataclasses.replace(smoke.data, width=160, every=2)
+    suite = dataclasses.replace(smoke, data=data, metrics=("psnr",))
+    for name, executor, options in (("one", "in-process", {}), ("two", "local", {"workers": 2})):
+        summary = run_suite(
+            suite, images=None, out=tmp_path / name, executor=executor, executor_options=options, device="cpu"
+        )
+        assert (summary.rows, summary.failed) == (24, 0)
+    assert fake.rows(tmp_path / "one") == fake.rows(tmp_path / "two")

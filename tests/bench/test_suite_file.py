@@ -1,0 +1,171 @@
+"""Suites as TOML: every mistake is named with its file, its key and what is allowed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from art_crop.bench.suite import Suite
+from art_crop.bench.suite_file import SuiteError, load_suite, shipped_suites
+
+pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
+
+GOOD = """
+name = "mine"
+protocol = "second-peak"
+metrics = ["psnr"]
+seeds = [0, 1]
+attacked = ["gaze-lite"]
+scored = ["strict"]
+
+[data]
+width = 320
+
+[models.gaze-lite]
+
+[models.strict]
+plugin = "gaze-lite-human"
+
+[[attack]]
+method = "steps"
+plugin = "saliency-peak-fgm"
+params = { max_iter = 3 }
+grid = { eps = [1.0, 2.0] }
+
+[[attack.special]]
+when = { eps = 2.0 }
+params = { max_iter = 9 }
+
+[[attack]]
+method = "noise"
+plugin = "gaussian-noise"
+attacked = []
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def suite(folder: Path, text: str = GOOD) -> Suite:
+    return load_suite(written(folder, text))
+
+
+def test_a_suite_becomes_its_settings(tmp_path: Path) -> None:
+    found = [(s.method, s.attacked, s.scored, dict(s.params), s.seed) for s in suite(tmp_path).settings()]
+    assert found == [
+        ("steps", "gaze-lite", "strict", {"max_iter": 3, "eps": 1.0}, 0),
+        ("steps", "gaze-lite", "strict", {"max_iter": 3, "eps": 1.0}, 1),
+        ("steps", "gaze-lite", "strict", {"max_iter": 9, "eps": 2.0}, 0),
+        ("steps", "gaze-lite", "strict", {"max_iter": 9, "eps": 2.0}, 1),
+        ("noise", "", "strict", {}, 0),
+        ("noise", "", "strict", {}, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('protocol = "second-peak"', "", ["protocol", "is missing"]),
+        (
+            'protocol = "second-peak"',
+            'protocol = "first-peak"',
+            ["protocol", "first-peak", "second-peak", "crop-window"],
+        ),
+        ('name = "mine"', 'name = "My suite"', ["name", "lower-case"]),
+        ('name = "mine"', 'name = "mine"\ntitel = "x"', ["titel", "did you mean 'title'"]),
+        ('name = "mine"', 'name = "mine"\nthreads = 0', ["threads", "at least 1"]),
+        ('name = "mine"', 'name = "mine"\nthreads = true', ["threads", "whole number", "True"]),
+        ("seeds = [0, 1]", "seeds = [1, 1]", ["seeds", "different"]),
+        ("width = 320", "width = -1", ["data.width", "at least 0"]),
+        ("width = 320", 'width = "320"', ["data.width", "whole number", "'320'"]),
+        ("width = 320", 'dataset = "foldr"', ["data.dataset", "foldr", "folder"]),
+        ("width = 320", "options = { root = 'x' }", ["data.options.root", "--images"]),
+        ("width = 320", 'selection = "paper"', ["data.selection", "did you mean 'paper-001'", "'all'"]),
+        ("width = 320", "selection_options = { max_maxim = 3 }", ["max_maxim", "did you mean 'max_maxima'"]),
+        ('scored = ["strict"]', 'scored = ["stict"]', ["scored[0]", "did you mean 'strict'"]),
+        ('scored = ["strict"]', "", ["attack[0].scored", "at least one"]),
+        ('plugin = "gaze-lite-human"', 'plugin = "gaze-lite-humann"', ["models.strict.plugin", "gaze-lite-human"]),
+        (
+            "[models.gaze-lite]",
+            "[models.gaze-lite]\noptions = { weights = 'x' }",
+            ["gaze-lite.options.weights", "--weights"],
+        ),
+        ('plugin = "saliency-peak-fgm"', 'plugin = "saliency-peak"', ["attack[0].plugin", "saliency-peak-fgm"]),
+        ("grid = { eps = [1.0, 2.0] }", "grid = { eps = 1.0 }", ["attack[0].grid.eps", "a list"]),
+        ("grid = { eps = [1.0, 2.0] }", "grid = { eps = [nan] }", ["attack[0].grid.eps[0]", "finite"]),
+        ("grid = { eps = [1.0, 2.0] }", "grid = { max_iter = [1] }", ["grid.max_iter", "params as well"]),
+        ("params = { max_iter = 3 }", "params = { seed = 3 }", ["attack[0].params.seed", "seeds"]),
+        ("when = { eps = 2.0 }", "when = {}", ["attack[0].special[0].when", "empty"]),
+        ('method = "noise"', 'method = "noise"\nmask = "bnd"', ["attack[1].mask", "did you mean 'band'"]),
+        ('metrics = ["psnr"]', 'metrics = ["psn"]', ["metrics[0]", "psnr"]),
+        ('metrics = ["psnr"]', 'metrics = ["nss"]', ["metrics[0]", "no measure of two photos"]),
+        ('metrics = ["psnr"]', "protocol_options = { peek = 'cell' }", ["protocol_options", "peek", "allowed: peak"]),
+        ('metrics = ["psnr"]', "protocol_options = { peak = 'row' }", ["protocol_options", "map-column", "row"]),
+        ('name = "mine"', 'name = "mine', ["is not TOML", "line 2"]),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
+    assert old in GOOD
+    with pytest.raises(SuiteError) as caught:
+        suite(tmp_path, GOOD.replace(old, new, 1))
+    for word in ("mine.toml", *words):
+        assert word in str(caught.value)
+
+
+def test_a_saliency_attack_on_a_classifier_is_found_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from art_crop.bench import suite_file
+    from art_crop.plugins.catalogue import Entry
+    from art_crop.plugins.lookup import find
+    from art_crop.plugins.specs import ModelSpec
+
+    def with_classifier(kind: str, name: str) -> Entry:
+        if name == "some-classifier":
+            spec = ModelSpec(name=name, target="none:none", summary="one", task="classification")
+            return Entry(spec, "art-crop-x", "1")
+        return find(kind, name)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(suite_file, "find", with_classifier)
+    with pytest.raises(
+        SuiteError, match=r"mine.toml: attack\[0\].scored: 'strict' is a classification model.*saliency"
+    ):
+        suite(tmp_path, GOOD.replace("gaze-lite-human", "some-classifier"))
+
+
+def test_missing_files_are_said() -> None:
+    with pytest.raises(SuiteError, match="there is no such suite"):
+        load_suite("/nowhere/mine.toml")
+
+
+def test_the_hash_is_of_what_decides_numbers(tmp_path: Path) -> None:
+    first = suite(tmp_path).sha256
+    assert suite(tmp_path, GOOD + "\n# a remark\n").sha256 == first
+    assert suite(tmp_path, 'title = "Other"\n' + GOOD).sha256 == first
+    assert suite(tmp_path, GOOD + '[[table]]\ntitle = "t"\nvalues = ["success"]\n').sha256 == first
+    assert suite(tmp_path, GOOD.replace("width = 320", "width = 321")).sha256 != first
+    assert suite(tmp_path, GOOD.replace("max_iter = 9", "max_iter = 8")).sha256 != first
+
+
+def test_every_shipped_suite_is_read() -> None:
+    shipped = shipped_suites()
+    assert {"smoke", "icip2022_table1_2", "minimal", "crop_window", "transfer"} <= shipped.keys()
+    for name in ("smoke", "icip2022_table1_2", "minimal", "crop_window"):
+        found = load_suite(shipped[name])
+        assert found.name == name
+        assert list(found.settings())
+
+
+def test_reading_a_suite_imports_no_torch() -> None:
+    code = (
+        "from art_crop.bench.suite_file import load_suite, shipped_suites; load_suite(shipped_suites()['smoke']);"
+        "import sys; print({'torch', 'art', 'pyarrow'} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    assert said.stdout.strip() == "set()"
