@@ -1,7 +1,7 @@
 """How far an attack on one saliency model holds on another: three models attacked, three scored, and three controls.
 
-Photos: OSIE at 640 px, every fifth one (none of them was used to train gaze-lite or to choose the options here), those
-that paper 001's rules select on the scored model. Target: the second maximum of its column profile. A result is rounded
+Photos: OSIE at 640 px, every fifth one by default (none of them was used to train gaze-lite or to choose the options
+here), those that paper 001's rules select on the scored model. Target: the second maximum of its column profile. A result is rounded
 to uint8, written as PNG, and scored from the file by the scored model's own pipeline. The attacker has the attacked
 model's gradients, and of the scored model one answer: its map of the clean photo.
 
@@ -35,17 +35,27 @@ LATE = [f"network.layers.{i}" for i in (12, 15, 20, 22)]
 """FastGaze's deeper half; its ten convolutions count what other networks count early."""
 EARLY = [f"network.layers.{name}.operation" for name in ("2_conv_2d", "171_conv_2d", "329_conv_2d")]
 """attention-center's first stages, from 1/2 to 1/8 of the photo's size."""
-GRADIENT: dict[str, Row] = {
+OPTIONS: dict[str, Row] = {
     "gaze-lite": BASE,
     "fastgaze": {**BASE, "smoothing": 6.0, "features": LATE, "feature_weight": 3.0},
     "attention-center": {**BASE, "smoothing": 8.0, "features": EARLY, "feature_weight": 5.0},
+    "fastgaze + gaze-lite": {**BASE, "ensemble": ["gaze-lite"]},
+    "attention-center + contrast": {
+        **BASE,
+        "smoothing": 8.0,
+        "features": EARLY,
+        "feature_weight": 5.0,
+        "contrast": 0.5,
+    },
 }
-"""Options for each attacked model, chosen on photos that are not among those measured."""
-LARGE: dict[str, Row] = {"fastgaze": {"loss": "margin", "smoothing": 4.0, "feature_weight": 1.0}}
+"""Options for each row, chosen on photos that are not among those measured. After a plus: FastGaze's own surrogate
+attacked with it, or the network-free edit beside the gradient."""
+LARGE: dict[str, Row] = {
+    "fastgaze": {"loss": "margin", "smoothing": 4.0, "feature_weight": 1.0},
+    "fastgaze + gaze-lite": {"smoothing": 4.0, "features": "auto", "feature_weight": 3.0},
+}
 """What is different from L2 20 on: there cross-entropy is 0 after two steps, and what is left of its gradient leads
 nowhere in particular."""
-STRONG: dict[str, Row] = {f"{name} + contrast": {"contrast": 0.5} for name in ("fastgaze", "attention-center")}
-"""The same with the network-free edit beside the gradient."""
 CONTROLS = ("white noise", "smooth noise", "contrast shift")
 
 
@@ -90,10 +100,9 @@ def attacks(bench: Bench, attacked: str, scored: str, eps: float, options: Row) 
         return ContrastShift(judge, **common)
     if attacked in CONTROLS:
         return GaussianNoise(judge, smooth=8.0 if attacked == "smooth noise" else 0.0, **common)
-    name = attacked.split(" ")[0]
-    large = LARGE.get(name, {}) if eps >= 20 else {}
-    chosen = {**GRADIENT[name], **large, **STRONG.get(attacked, {}), **options}
-    return SaliencyPeakFGM(bench.models[name], **common, **chosen)
+    chosen = {**OPTIONS[attacked], **(LARGE.get(attacked, {}) if eps >= 20 else {}), **options}
+    chosen["ensemble"] = [bench.models[name] for name in chosen.get("ensemble", ())]
+    return SaliencyPeakFGM(bench.models[attacked.split(" ")[0]], **common, **chosen)
 
 
 def rows(bench: Bench, index: int, scored: str, options: dict[str, Row], budgets: tuple[float, ...]) -> Iterator[Row]:
@@ -112,7 +121,7 @@ def rows(bench: Bench, index: int, scored: str, options: dict[str, Row], budgets
     photo = pixels.transpose(2, 0, 1)[None].astype(np.float32) / 255
     band = band_mask([region], pixels.shape[:2])
     for attacked in options:
-        if attacked in STRONG and scored in ("gaze-lite", attacked.split(" ")[0]):
+        if "+" in attacked and scored in ("gaze-lite", attacked.split(" ")[0]):
             continue  # where the gradient alone does it
         for eps in budgets:
             attack = attacks(bench, attacked, scored, eps, options[attacked])
@@ -157,7 +166,7 @@ def report(found: list[Row]) -> list[str]:
             "| attacked | L2 (largest written) | clipped mean shift | at target | strong first peak | near tie |",
             "|---|---|---|---|---|---|",
         ]
-        for attacked in (*MODELS, *STRONG, *CONTROLS):
+        for attacked in (*OPTIONS, *CONTROLS):
             for eps in sorted({row["eps"] for row in mine}):
                 cell = [row for row in mine if row["attacked"] == attacked and row["eps"] == eps]
                 if not cell:
@@ -210,7 +219,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
     parser.add_argument("--out", type=Path, default=Path("transfer-results"), help="folder of raw rows")
     args = parser.parse_args()
-    options = args.options or {name: {} for name in (*GRADIENT, *STRONG, *CONTROLS)}
+    options = args.options or {name: {} for name in (*OPTIONS, *CONTROLS)}
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "transfer.jsonl"
     found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
