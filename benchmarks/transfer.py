@@ -1,9 +1,9 @@
 """How far an attack on one saliency model holds on another: three models attacked, three scored, and three controls.
 
 Photos: OSIE at 640 px, every fifth one by default (none of them was used to train gaze-lite or to choose the options
-here), those that paper 001's rules select on the scored model. Target: the second maximum of its column profile. A result is rounded
-to uint8, written as PNG, and scored from the file by the scored model's own pipeline. The attacker has the attacked
-model's gradients, and of the scored model one answer: its map of the clean photo.
+here), those that paper 001's rules select on the scored model. Target: the second maximum of its column profile. A
+result is rounded to uint8, written as PNG, and scored from the file by the scored model's own pipeline. The attacker has
+the attacked model's gradients, and of the scored model one answer: its map of the clean photo.
 
     python benchmarks/transfer.py --osie OSIE --fastgaze fastgaze.vxm --attention-center attention_center.tflite
 
@@ -35,10 +35,11 @@ LATE = [f"network.layers.{i}" for i in (12, 15, 20, 22)]
 """FastGaze's deeper half; its ten convolutions count what other networks count early."""
 EARLY = [f"network.layers.{name}.operation" for name in ("2_conv_2d", "171_conv_2d", "329_conv_2d")]
 """attention-center's first stages, from 1/2 to 1/8 of the photo's size."""
+CENTER: Row = {**BASE, "smoothing": 8.0, "features": EARLY, "feature_weight": 5.0}
 OPTIONS: dict[str, Row] = {
     "gaze-lite": BASE,
     "fastgaze": {**BASE, "smoothing": 6.0, "features": LATE, "feature_weight": 3.0},
-    "attention-center": {**BASE, "smoothing": 8.0, "features": EARLY, "feature_weight": 5.0},
+    "attention-center": CENTER,
     "fastgaze + gaze-lite": {**BASE, "ensemble": ["gaze-lite"]},
     "attention-center + contrast": {
         **BASE,
