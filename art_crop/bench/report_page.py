@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from html import escape
 from importlib.resources import files
 from typing import Any
 
@@ -66,7 +67,7 @@ def page(summary: Summary, figures: list[Plot], entries: list[Entry], gallery_no
         {
             "script_hash": "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             "generator": f"art-crop {art_crop.__version__}",
-            "title": shown_text(f"{summary.title} – art-crop bench"),
+            "title": escape(visible(f"{summary.title} – art-crop bench")),
             "css": _template("report.css"),
             "heading": shown_text(summary.title),
             "lead": _lead(summary),

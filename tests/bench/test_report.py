@@ -119,6 +119,7 @@ def test_no_address_of_another_place_is_in_the_page(tmp_path: Path, synthetic: A
     text = write_report(synthetic.write_run(tmp_path / "run", rows)).html.read_text(encoding="utf-8")
     assert re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}|@import|url\(", text) == []
     assert "default-src 'none'" in text
+    assert "<title>Tables 1 and 2 – art-crop bench</title>" in text
 
 
 def test_embedded_json_cannot_end_its_element() -> None:
