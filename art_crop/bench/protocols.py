@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["PROTOCOLS", "NotMeasured", "Outcome", "Protocol", "check_options", "protocol_called"]
 
 CELL = 16
-"""Columns of maps finer than this many pixels are summed, so that peaks of different models mean the same."""
+"""Columns of other models' maps are summed where finer than this many pixels: a peak is then as wide as a cropper's."""
 REACHED = 0.1
 """A peak within this share of the way counts as at the target."""
 
@@ -130,15 +130,17 @@ def _second_peak(case: Case) -> Outcome:
 
 
 def _profile(case: Case, seen: FilePrediction) -> Array:
-    """Column profile of a map's density, in tiles of at least 16 pixels; raw sums below 0 are no peaks."""
+    """Column profile of a map's density; raw sums below 0 are no peaks. A cropper's columns are its own."""
     import numpy as np
+
+    from art_crop.models.cropper import Cropper
 
     saliency = seen.saliency_map.astype(np.float64)
     if case.option("peak") == "map-column" or not case.scored.rule.log_density:
         columns = np.maximum(saliency.sum(0), 0)
     else:
         columns = np.exp(saliency).sum(0)
-    return _tiled(columns, round(seen.size[0] / CELL))
+    return columns if isinstance(case.scored.rule, Cropper) else _tiled(columns, round(seen.size[0] / CELL))
 
 
 def _tiled(columns: Array, tiles: int) -> Array:

@@ -1,0 +1,196 @@
+"""Whole runs of small suites with the embedded model: what a row says, and what goes wrong with photos."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import art_crop
+from art_crop.errors import ArtCropError, InvalidInputError
+
+pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra: bench)")
+
+from art_crop.bench.runner import Summary, run_suite
+from art_crop.bench.store import read_rows, read_run
+from art_crop.bench.suite import Suite
+from art_crop.bench.suite_file import load_suite
+
+TEXT = """
+name = "small"
+protocol = "second-peak"
+metrics = ["psnr", "ssim"]
+attacked = ["gaze-lite"]
+scored = ["gaze-lite"]
+[data]
+width = 160
+selection = "all"
+[models.gaze-lite]
+[[attack]]
+method = "steps"
+plugin = "saliency-peak-fgm"
+params = { max_iter = 2 }
+grid = { eps = [2.0] }
+[[attack]]
+method = "noise"
+plugin = "gaussian-noise"
+mask = "band"
+attacked = []
+params = { eps = 2.0, quantize = "round" }
+"""
+
+
+def suite(folder: Path, text: str = TEXT) -> Suite:
+    path = folder / "small.toml"
+    path.write_text(text)
+    return load_suite(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two photos, a file that is none, and one with a name that wants to be HTML."""
+    from skimage import data
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name, pixels in (("coffee.png", data.coffee()), ("<b>cat.png", data.chelsea())):
+        Image.fromarray(pixels[::2, ::2]).save(photos / name)
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no photo")
+    return photos
+
+
+def run(made: Suite, folder: Path | None, out: Path, **kwargs: Any) -> Summary:
+    return run_suite(made, images=folder, out=out, device="cpu", **kwargs)
+
+
+def table(out: Path) -> list[dict[str, Any]]:
+    return read_rows(out).to_pylist()  # type: ignore[no-any-return]
+
+
+def test_a_row_says_what_can_be_measured_again_from_the_kept_file(folder: Path, tmp_path: Path) -> None:
+    from art_crop.metrics.image import l2, psnr, ssim
+
+    out = tmp_path / "run"
+    summary = run(suite(tmp_path), folder, out, keep_images=True, command="art-crop bench run small")
+    assert (summary.rows, summary.done, summary.failed, summary.stopped) == (6, 6, 2, False)
+    rows = {(row["photo"], row["method"]): row for row in table(out)}
+    model = art_crop.load_model("gaze-lite", device="cpu")
+    for method in ("steps", "noise"):
+        row = rows["coffee.png", method]
+        before, after = (np.asarray(Image.open(out / row[name])) for name in ("original", "image"))
+        assert before.shape == after.shape == (row["height"], 160, 3)
+        measured = dict(row["metrics"])
+        assert row["l2"] == pytest.approx(l2(before, after), rel=1e-12)
+        assert row["linf"] == pytest.approx(np.abs(after / 255 - before / 255).max(), rel=1e-12)
+        assert measured["psnr"] == pytest.approx(psnr(before, after), rel=1e-12)
+        assert measured["ssim"] == pytest.approx(ssim(before, after), rel=1e-12)
+        # The peak of the file, by the model's own pipeline.
+        facts = json.loads(row["facts"])
+        profiles = [
+            np.exp(model.predict_file(out / row[name]).saliency_map.astype(np.float64)).sum(0)
+            for name in ("original", "image")
+        ]
+        assert [int(profile.argmax()) for profile in profiles] == [facts["peak"], facts["peak_after"]]
+        shift = (facts["peak_after"] - facts["peak"]) / (facts["target"] - facts["peak"])
+        assert measured["shift"] == pytest.approx(shift)
+        assert row["success"] == (abs(shift - 1) <= 0.1)
+        assert facts["crops_after"] == [list(w) for w in model.predict_file(out / row["image"], facts["ratios"]).crops]
+    assert rows["coffee.png", "steps"]["success"]
+    assert rows["coffee.png", "steps"]["gradients"] == 2
+    assert rows["coffee.png", "noise"]["attacked"] == ""
+    broken = rows["broken.jpg", "steps"]
+    assert (broken["error_kind"], broken["success"], broken["image"]) == ("photo", None, "")
+    assert "broken.jpg" in broken["error"]
+    assert str(folder) not in broken["error"]
+
+
+def test_run_json_tells_what_ran_and_not_where(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    made = suite(tmp_path)
+    run(made, folder, out, limit=1)
+    info = read_run(out)
+    assert (info.suite, info.suite_sha256) == ("small", made.sha256)
+    assert info.suite_content["attacks"][0]["method"] == "steps"
+    assert len(info.models["gaze-lite"]["weights_sha256"]) == 64
+    assert info.data["photos"] == 1
+    text = (out / "run.json").read_text()
+    assert str(tmp_path) not in text
+    assert os.uname().nodename not in text
+
+
+def test_a_folder_of_another_suite_is_refused(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run(suite(tmp_path), folder, out, limit=1)
+    with pytest.raises(InvalidInputError, match="results of another suite"):
+        run(suite(tmp_path, TEXT.replace("width = 160", "width = 170")), folder, out, limit=1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "max_iter = 2",
+            "max_itr = 2",
+            "params.max_itr: saliency-peak-fgm has no such parameter; did you mean 'max_iter'",
+        ),
+        ("max_iter = 2", "max_iter = 0", "attack 'steps': max_iter"),
+        ("max_iter = 2", "by = 'cell'", "by is an option of the protocol"),
+        ("[models.gaze-lite]", "[models.gaze-lite]\noptions = { blurr = 1 }", "gaze-lite"),
+    ],
+)
+def test_what_cannot_be_done_is_found_before_anything_runs(
+    folder: Path, tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    with pytest.raises(ArtCropError, match=words):
+        run(suite(tmp_path, TEXT.replace(old, new, 1)), folder, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_data_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="nowhere does not exist"):
+        run(suite(tmp_path), tmp_path / "nowhere", tmp_path / "run")
+    with pytest.raises(InvalidInputError, match="give --images DIR"):
+        run(suite(tmp_path), None, tmp_path / "run")
+    late = suite(tmp_path, TEXT.replace("width = 160", 'width = 160\ndataset = "scikit-image"\nfirst = 99'))
+    with pytest.raises(InvalidInputError, match="has 7 photos, and the suite begins at number 99"):
+        run(late, None, tmp_path / "run")
+
+
+def test_a_photo_that_takes_too_long_is_recorded(folder: Path, tmp_path: Path) -> None:
+    slow = TEXT.replace("max_iter = 2", "max_iter = 2000") + "[limits]\nphoto_seconds = 0.5\n"
+    out = tmp_path / "run"
+    run(suite(tmp_path, slow), folder, out)
+    (row,) = [row for row in table(out) if (row["photo"], row["method"]) == ("coffee.png", "steps")]
+    assert (row["error_kind"], row["success"]) == ("time", None)
+    assert "0.5 s" in row["error"]
+
+
+def test_crop_window_judges_the_crops_of_the_file(folder: Path, tmp_path: Path) -> None:
+    from art_crop.geometry import Region, Window, window_contains
+
+    text = TEXT.replace("second-peak", "crop-window").replace("max_iter = 2", "max_iter = 4, minimal = true")
+    out = tmp_path / "run"
+    text = text.replace("eps = [2.0]", "eps = [6.0]")
+    run(suite(tmp_path, text), folder, out, keep_images=True)
+    model = art_crop.load_model("gaze-lite", device="cpu")
+    (row,) = [row for row in table(out) if (row["photo"], row["method"]) == ("coffee.png", "steps")]
+    facts = json.loads(row["facts"])
+    windows = model.predict_file(out / row["image"], facts["ratios"]).crops
+    region = Region(*facts["region"])
+    assert (region.x1 - region.x0, region.y1 - region.y0) == (pytest.approx(0.3), pytest.approx(0.15))
+    shown = all(window_contains(Window(*w), region, row["width"], row["height"]) for w in windows)
+    assert dict(row["metrics"])["shown"] == shown
+    assert row["success"] == (shown and dict(row["metrics"])["psnr"] >= 40)
+
+
+def test_torch_keeps_its_threads(folder: Path, tmp_path: Path) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    run(suite(tmp_path), folder, tmp_path / "run", limit=1)
+    assert torch.get_num_threads() == before

@@ -1,0 +1,81 @@
+"""``art-crop bench run`` as a user meets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from art_crop.cli.bench import command_line
+from art_crop.cli.main import app
+
+pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra: bench)")
+
+
+def bench(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["bench", "run", *map(str, arguments)])
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("command", ["run", "report", "compare", "leaderboard"])
+def test_every_command_shows_examples(command: str) -> None:
+    result = CliRunner().invoke(app, ["bench", command, "--help"])
+    assert result.exit_code == 0
+    assert f"art-crop bench {command}" in " ".join(result.output.partition("Examples:")[2].split())
+
+
+def test_a_shipped_suite_by_its_name(tmp_path: Path) -> None:
+    code, said = bench("smoke", "--out", tmp_path / "run", "--limit", 1, "--device", "cpu")
+    assert code == 0
+    assert "6 results in all; 6 computed now; 0 kept from before" in said
+    code, said = bench("smoke", "--out", tmp_path / "run", "--limit", 1, "--device", "cpu")
+    assert (code, "6 results in all; 0 computed now; 6 kept from before" in said) == (0, True)
+
+
+def test_failed_photos_are_told_by_the_exit_code(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "broken.png").write_bytes(b"no photo")
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'name = "mine"\nprotocol = "second-peak"\nscored = ["gaze-lite"]\n[models.gaze-lite]\n'
+        '[[attack]]\nmethod = "noise"\nplugin = "gaussian-noise"\n'
+    )
+    code, said = bench(path, "--images", photos, "--out", tmp_path / "run", "--device", "cpu")
+    assert code == 1
+    assert "1 failed, such as broken.png" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("smok",), "did you mean smoke?"),
+        (("nowhere.toml",), "there is no such suite"),
+        (("smoke", "--weights", "fastgaze"), "NAME=PATH"),
+        (("smoke", "--weights", "fastgaze=x"), "the suite's models are gaze-lite"),
+        (("smoke", "--weights", "gaze-lite=nowhere.safetensors"), "there is no file"),
+        (("smoke", "--executor", "locl"), "did you mean local?"),
+        (("smoke", "--executor", "in-process", "--workers", 2), "--executor local"),
+        (("smoke", "--executor", "local", "--address", "auto"), "no such option"),
+        (("smoke", "--images", "."), "takes no --images"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(tmp_path: Path, arguments: tuple[object, ...], words: str) -> None:
+    code, said = bench(*arguments, "--out", tmp_path / "run")
+    assert code == 2
+    assert words in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "photo.png")
+    code, said = bench("smoke", "--out", tmp_path, "--limit", 1, "--device", "cpu")
+    assert (code, "no run.json" in said) == (2, True)
+
+
+def test_the_command_is_kept_without_where_things_lie() -> None:
+    given = ["/usr/bin/art-crop", "bench", "run", "smoke", "--out", "/home/me/run", "--weights", "f=/home/me/f.vxm"]
+    assert command_line(given) == "art-crop bench run smoke --out run --weights f=f.vxm"
+    assert command_line(["x", "~/s.toml", "--out=/home/me/run", "../photos"]) == "art-crop s.toml --out=run photos"
