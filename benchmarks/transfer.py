@@ -3,7 +3,9 @@
 Photos: OSIE at 640 px, every fifth one by default (none of them was used to train gaze-lite or to choose the options
 here), those that paper 001's rules select on the scored model. Target: the second maximum of its column profile. A
 result is rounded to uint8, written as PNG, and scored from the file by the scored model's own pipeline. The attacker
-has the attacked model's gradients, and of the scored model one answer: its map of the clean photo.
+has the attacked model's gradients, and of the scored model one answer: its map of the clean photo. "At target" is within
+10% of the way; of a short way that is less than a cell of FastGaze (32 px), so the share within one tile (16 px) is given
+as well.
 
     python benchmarks/transfer.py --osie OSIE --fastgaze fastgaze.vxm --attention-center attention_center.tflite
 
@@ -133,6 +135,7 @@ def rows(bench: Bench, index: int, scored: str, options: dict[str, Row], budgets
                 "attacked": attacked,
                 "eps": eps,
                 "l2": float(np.linalg.norm((written.astype(np.float64) - pixels) / 255)),
+                "way": abs(target.target - target.peak) * pixels.shape[1] / len(profile),
                 "shift": (end - target.peak) / (target.target - target.peak),
                 "ratio": target.ratio,
             }
@@ -141,13 +144,14 @@ def rows(bench: Bench, index: int, scored: str, options: dict[str, Row], budgets
 # -- the table -------------------------------------------------------------------------------------------------------
 
 
-def share(found: list[Row]) -> str:
-    """Share of results within 10% of the target, with its Wilson 95% interval."""
+def share(found: list[Row], slack: float = 0) -> str:
+    """Share of results within 10% of the way, or ``slack`` pixels, of the target, with its Wilson 95% interval."""
     from art_crop.metrics.saliency import wilson_interval
 
     if not found:
         return "-"
-    interval = wilson_interval(sum(abs(row["shift"] - 1) <= 0.1 + 1e-9 for row in found), len(found))
+    hits = [abs(row["shift"] - 1) <= max(0.1, slack / row["way"]) + 1e-9 for row in found]
+    interval = wilson_interval(sum(hits), len(found))
     return f"{interval.estimate:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
 
 
@@ -164,8 +168,9 @@ def report(found: list[Row]) -> list[str]:
             "",
             f"n = {len({row['index'] for row in mine})} photos; median ratio of second to first peak {median:.3f}.",
             "",
-            "| attacked | L2 (largest written) | clipped mean shift | at target | strong first peak | near tie |",
-            "|---|---|---|---|---|---|",
+            f"| attacked | L2 (largest written) | clipped mean shift | at target | or within {CELL} px "
+            "| strong first peak | near tie |",
+            "|---|---|---|---|---|---|---|",
         ]
         for attacked in (*OPTIONS, *CONTROLS):
             for eps in sorted({row["eps"] for row in mine}):
@@ -180,7 +185,7 @@ def report(found: list[Row]) -> list[str]:
                 largest = max(row["l2"] for row in cell)
                 lines.append(
                     f"| {attacked}{white} | {eps:g} ({largest:.3f}) | {mean:.3f} "
-                    f"| {share(cell)} | {share(strong)} | {share(ties)} |"
+                    f"| {share(cell)} | {share(cell, CELL)} | {share(strong)} | {share(ties)} |"
                 )
         lines.append("")
     return lines
