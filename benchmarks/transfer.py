@@ -3,9 +3,9 @@
 Photos: OSIE at 640 px, every fifth one by default (none of them was used to train gaze-lite or to choose the options
 here), those that paper 001's rules select on the scored model. Target: the second maximum of its column profile. A
 result is rounded to uint8, written as PNG, and scored from the file by the scored model's own pipeline. The attacker
-has the attacked model's gradients, and of the scored model one answer: its map of the clean photo. "At target" is within
-10% of the way; of a short way that is less than a cell of FastGaze (32 px), so the share within one tile (16 px) is given
-as well.
+has the attacked model's gradients, and of the scored model one answer: its map of the clean photo. "At target" is
+within 10% of the way; of a short way that is less than a cell of FastGaze (32 px), so the share within one tile (16
+px) is given as well.
 
     python benchmarks/transfer.py --osie OSIE --fastgaze fastgaze.vxm --attention-center attention_center.tflite
 
