@@ -51,6 +51,7 @@ class Entry:
         after: JPEG as a data URI.
         overlay_before: SVG elements.
         overlay_after: SVG elements.
+        points: SVG elements that both share: the salient point before, a ring, and after, a dot.
         heat_before: PNG as a data URI, "" where the run kept no map.
         heat_after: The same.
     """
@@ -65,6 +66,7 @@ class Entry:
     after: str
     overlay_before: str
     overlay_after: str
+    points: str
     heat_before: str = ""
     heat_after: str = ""
 
@@ -137,7 +139,7 @@ def _entry(row: dict[str, Any], success: float, before: tuple[str, int, int], af
     size = (max(1, row["width"] or 1), max(1, row["height"] or 1))
     scale = (width / size[0], height / size[1])
     models = f"{row['attacked'] or 'no model'} → {row['scored']}"
-    budget = "" if row["eps"] is None else f" · {row['eps']:g}"
+    budget = "" if row["eps"] is None else f" · budget {row['eps']:g}"
     numbers = [f"L2 {row['l2']:.3g}"] if row["l2"] is not None else []
     for name, value in row["metrics"] or []:
         if name == "shift" and value is not None and math.isfinite(value):
@@ -155,6 +157,7 @@ def _entry(row: dict[str, Any], success: float, before: tuple[str, int, int], af
         after=after[0],
         overlay_before=_overlay(facts, "before", scale, (width, height)),
         overlay_after=_overlay(facts, "after", scale, (width, height)),
+        points=_points(facts, scale),
         heat_before=_heat(facts.get("saliency_before")),
         heat_after=_heat(facts.get("saliency_after")),
     )
@@ -169,7 +172,7 @@ def _facts(text: str | None) -> dict[str, Any]:
 
 
 def _overlay(facts: dict[str, Any], when: str, scale: tuple[float, float], size: tuple[int, int]) -> str:
-    """Crop windows, the wanted region, the target's column and the salient point, in pixels of the thumbnail."""
+    """Crop windows and the wanted region, in pixels of the thumbnail."""
     sx, sy = scale
     windows, ratios = facts.get(f"crops_{when}"), facts.get("ratios")
     out = []
@@ -191,10 +194,20 @@ def _overlay(facts: dict[str, Any], when: str, scale: tuple[float, float], size:
             )
             label = f"crop {ratio[0]:g} {when}" if ratio else f"crop {when}"
             out.append(_box(f"window c{k}", left, top, wide, high, label))
-    point = _numbers(facts.get(f"salient_point_{when}"), 2)
-    if point:
-        where = f'cx="{point[0] * sx:.1f}" cy="{point[1] * sy:.1f}"'
-        out.append(f'<circle class="point" {where} r="7"><title>salient point {escape(when)}</title></circle>')
+    return "".join(out)
+
+
+def _points(facts: dict[str, Any], scale: tuple[float, float]) -> str:
+    """The salient point before and after, and the way between them."""
+    found = {when: _numbers(facts.get(f"salient_point_{when}"), 2) for when in ("before", "after")}
+    at = {when: (point[0] * scale[0], point[1] * scale[1]) for when, point in found.items() if point}
+    out = []
+    if len(at) == 2:
+        (x0, y0), (x1, y1) = at["before"], at["after"]
+        out.append(f'<line class="point way" x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}"/>')
+    for when, (x, y) in at.items():
+        title = f"<title>salient point {escape(when)}</title>"
+        out.append(f'<circle class="point {when}" cx="{x:.1f}" cy="{y:.1f}" r="7">{title}</circle>')
     return "".join(out)
 
 

@@ -102,8 +102,8 @@ class Measure:
     def text(self, value: float) -> str:
         """A value as tables show it."""
         if self.percent:
-            return f"{100 * value:.1f}%"
-        return f"{value:.0f}" if abs(value) >= 1_000 else f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
+            return f"{round(100 * value, 1) + 0.0:.1f}%"  # + 0.0: there is no minus nought
+        return f"{value:.0f}" if abs(value) >= 1_000 else f"{value + 0.0:.3g}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def measure(name: str) -> Measure:

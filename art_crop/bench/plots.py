@@ -56,7 +56,7 @@ def _shifts(frame: Frame, part: Part) -> Plot | None:
     shift, eps = frame.numbers("shift"), frame.numbers("eps")
     known = part.mask & ~np.isnan(shift)
     cells = [
-        (f"{method}{f', {value:g}' if value is not None else ''}", number, shift[chosen])
+        (f"{method}{f', budget {value:g}' if value is not None else ''}", number, shift[chosen])
         for number, (method, own) in enumerate(_methods(frame, known))
         for value, chosen in _budgets_of(eps, own)
     ]

@@ -116,7 +116,7 @@ def _markdown_table(table: Table) -> list[str]:
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for line in table.lines:
         cells = [plain_markdown(line.row), *([plain_markdown(line.column)] if table.column_title else [])]
-        cells.append(str(max((cell.n for cell in line.cells), default=0)))
+        cells.append(line.n)
         for one, cell, number, has in zip(table.measures, line.cells, line.paper, table.has_paper, strict=True):
             cells.append(_markdown_cell(one, cell))
             if has:

@@ -68,8 +68,7 @@ def table_section(table: Table) -> str:
         cells = [f'<th scope="row" class="text">{shown_text(line.row)}</th>']
         if table.column_title:
             cells.append(f'<td data-v="{line.order if line.column else ""}">{shown_text(line.column or "–")}</td>')
-        n = max((cell.n for cell in line.cells), default=0)
-        cells.append(f'<td data-v="{n}">{n}</td>')
+        cells.append(f'<td data-v="{max((cell.n for cell in line.cells), default=0)}">{line.n}</td>')
         for one, cell, number, has in zip(table.measures, line.cells, line.paper, table.has_paper, strict=True):
             cells.append(_cell(one, cell))
             if has:
@@ -133,7 +132,8 @@ def gallery_section(entries: list[Entry], photos: dict[str, str], note: str) -> 
         name = escape(f"Before and after: {entry.photo}")
         figures.append(
             f'<figure><div class="slider" style="aspect-ratio:{entry.width}/{entry.height}">{layers}'
-            '<i class="handle"></i><span class="tag left">before</span><span class="tag right">after</span>'
+            f'<svg class="points" {box}>{entry.points}</svg><i class="handle"></i>'
+            '<span class="tag left">before</span><span class="tag right">after</span>'
             f'<input type="range" min="0" max="100" value="50" aria-label="{name}"></div><figcaption>'
             f'<span class="name">{shown_text(entry.photo)}</span> {_BADGES[entry.success]}<br>'
             f"{shown_text(entry.caption)}<br>{shown_text(entry.result)}</figcaption></figure>"
@@ -141,7 +141,7 @@ def gallery_section(entries: list[Entry], photos: dict[str, str], note: str) -> 
     heat = any(entry.heat_before or entry.heat_after for entry in entries)
     boxes = [
         ("hide-windows", "off", "checked", "crop windows and regions"),
-        ("hide-points", "off", "checked", "salient points"),
+        ("hide-points", "off", "checked", "salient point: ring before, dot after"),
     ]
     boxes += [("show-heat", "on", "", "saliency")] if heat else []
     controls = "".join(

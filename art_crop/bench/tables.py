@@ -35,6 +35,12 @@ class Line:
     paper: tuple[float | None, ...]
     order: float = 0.0
 
+    @property
+    def n(self) -> str:
+        """Photos behind the line; of each measure where they differ."""
+        counts = [str(cell.n) for cell in self.cells]
+        return counts[0] if len(set(counts)) == 1 else ", ".join(counts)
+
 
 @dataclass(frozen=True)
 class Table:

@@ -185,7 +185,7 @@ def test_the_gallery_is_limited_and_mixes_methods(tmp_path: Path, synthetic: Any
     assert f"6 of {len(rows)} kept results" in text
     assert {method for method in synthetic.METHODS if f"<br><bdi>{method} · " in text} == set(synthetic.METHODS)
     assert 'class="window c1"' in text
-    assert 'class="point"' in text
+    assert 'class="point after"' in text
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ def test_rows_are_parted_at_the_median_ratio_of_photos(tmp_path: Path, synthetic
         strong, tie = line.cells
         assert (strong.n, strong.interval.estimate) == (2, 0.0)
         assert (tie.n, tie.interval.estimate) == (3, pytest.approx(2 / 3))
+        assert line.n == "2, 3"
 
 
 @pytest.mark.parametrize("name", ["", "mode l2", "mean", "mean of l2 squared", 3, None])
