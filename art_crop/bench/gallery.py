@@ -226,12 +226,13 @@ def _heat(rows: Any) -> str:
         return ""
     if levels.ndim != 2 or not 0 < levels.size <= 16_384 or not np.isfinite(levels).all():
         return ""
-    alpha = levels.clip(0, 255).astype(np.uint8)
-    red = np.full_like(alpha, 255)
-    green = (255 - alpha // 2 * 1.6).clip(40, 255).astype(np.uint8)
-    image = Image.fromarray(
-        np.stack([red, green, np.full_like(alpha, 30), (alpha * 0.75).astype(np.uint8)], -1), "RGBA"
-    )
+    # The square root, for a density has a high peak and wide slopes that should be seen as well.
+    strength = np.sqrt(levels.clip(0, 255) / 255)
+    pixels = np.empty((*levels.shape, 4), np.uint8)
+    pixels[..., 0], pixels[..., 2] = 255, 40
+    pixels[..., 1] = (230 * (1 - strength)).astype(np.uint8)
+    pixels[..., 3] = (200 * strength).astype(np.uint8)
+    image = Image.fromarray(pixels)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return _uri(buffer.getvalue(), "png")

@@ -84,10 +84,15 @@ def suite_tables(frame: Frame, specs: Sequence[Mapping[str, Any]]) -> tuple[list
 
 
 def _checked(frame: Frame, spec: Mapping[str, Any]) -> tuple[list[Table], str]:
+    name = f"table {spec.get('title', '')!r}"
     try:
-        return _tables(frame, spec), ""
+        tables = _tables(frame, spec)
     except InvalidInputError as error:
-        return [], f"table {spec.get('title', '')!r}: {error}"
+        return [], f"{name}: {error}"
+    lines = [line for table in tables for line in table.lines]
+    names = [one.name for one in tables[0].measures] if lines else []
+    empty = [repr(one) for k, one in enumerate(names) if not any(line.cells[k].n for line in lines)]
+    return tables, f"{name}: no result has {', '.join(empty)}" if empty else ""
 
 
 def default_specs(frame: Frame) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import pytest
 from art_crop.bench.frame import Frame, load_run
 from art_crop.bench.measures import measure
 from art_crop.bench.store import EXCLUDED
+from art_crop.bench.suite_file import load_suite, shipped_suites
 from art_crop.bench.tables import parts, ratio_split, suite_tables
 from art_crop.errors import InvalidInputError
 
@@ -119,8 +120,39 @@ def test_a_table_that_cannot_be_made_leaves_the_others(tmp_path: Path, synthetic
     assert [problem[:10] for problem in problems] == ["table 'A':", "table 'B':", "table 'C':"]
 
 
+def test_a_measure_that_no_row_has_is_named(tmp_path: Path, synthetic: Any) -> None:
+    tables, problems = suite_tables(
+        read(tmp_path, synthetic, synthetic.results(3)), [{"title": "A", "values": ["success", "mean spnr"]}]
+    )
+    assert [cell.n for cell in tables[0].lines[0].cells] == [3, 0]
+    assert problems == ["table 'A': no result has 'mean spnr'"]
+
+
 def test_a_run_without_rows_has_no_lines(tmp_path: Path, synthetic: Any) -> None:
     frame = read(tmp_path, synthetic, [])
     tables, problems = suite_tables(frame, [synthetic.TABLE])
     assert [len(table.lines) for table in tables] == [0]
     assert (problems, ratio_split(frame), frame.metrics) == ([], [], {})
+
+
+def test_shipped_suites_ask_for_tables_that_can_be_made(tmp_path: Path, synthetic: Any) -> None:
+    suites = [load_suite(path) for path in shipped_suites().values()]
+    assert len(suites) >= 5
+    for suite in suites:
+        methods = [attack.method for attack in suite.attacks]
+        rows = [synthetic.row(i, method=method, eps=eps) for i, method in enumerate(methods) for eps in (10.0, 20.0)]
+        tables, _ = suite_tables(read(tmp_path / suite.name, synthetic, rows), suite.tables)
+        assert len(tables) >= len(suite.tables)
+        for spec in suite.tables:
+            for label, numbers in spec.get("paper", {}).items():
+                assert label in methods
+                assert all(abs(n) <= 1 for column in numbers.values() for n in column)  # shares, as ours are
+
+
+def test_the_papers_numbers_stand_beside_ours(tmp_path: Path, synthetic: Any) -> None:
+    suite = load_suite(shipped_suites()["icip2022_table1_2"])
+    rows = [synthetic.row(0, method="proposed (3 steps, Grad-CAM)", eps=eps) for eps in (10.0, 20.0, 30.0)]
+    first, second = suite_tables(read(tmp_path, synthetic, rows), suite.tables)[0]
+    # Paper 001, tables 1 and 2, last row.
+    assert [line.paper[0] for line in first.lines] == [0.5, 0.658, 0.744]
+    assert [line.paper[0] for line in second.lines] == [0.129, 0.172, 0.19]
