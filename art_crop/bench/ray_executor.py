@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from art_crop.bench.executors import RETRIES, MakePlace, Patience, WorkerError, judged
 from art_crop.bench.units import Finished, Place, Unit
 from art_crop.checks import check_int
-from art_crop.errors import MissingDependencyError
+from art_crop.errors import InvalidInputError, MissingDependencyError
 
 __all__ = ["RayCluster"]
 
@@ -37,16 +36,21 @@ class RayCluster:
         self._ray, self.workers, self.address = ray, workers, address
 
     def run(self, make_place: MakePlace, units: Iterable[Unit], *, threads: int = 1) -> Iterator[Finished]:
-        """See :class:`Executor`. A dead actor is started anew, and the units it had are begun again."""
+        """See :class:`~art_crop.bench.executors.Executor`. For a dead actor there is a new one, which has its units."""
         ray, mine = self._ray, not self._ray.is_initialized()
         if mine:
             self._start(threads)
         try:
-            count = self.workers or max(1, int(ray.cluster_resources().get("CPU", 1) / threads))
-            kind = ray.remote(num_cpus=threads, max_restarts=-1)(_Actor)
+            most = int(ray.cluster_resources().get("CPU", 1) / threads)
+            count = self.workers or max(1, most)
+            if count > most:  # the others would wait for ever, each with units of its own
+                raise InvalidInputError(
+                    f"workers: the Ray cluster has CPUs for {most} workers of {threads} threads, not {count}"
+                )
+            kind = ray.remote(num_cpus=threads, max_restarts=0)(_Actor)
             actors = [kind.remote(make_place) for _ in range(count)]
             try:
-                yield from self._all(actors, iter(units))
+                yield from self._all(actors, lambda: kind.remote(make_place), iter(units))
             finally:
                 for actor in actors:
                     ray.kill(actor)
@@ -61,27 +65,29 @@ class RayCluster:
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise WorkerError(f"no Ray cluster at {self.address or 'this machine'}: {error}") from error
 
-    def _all(self, actors: list[Any], units: Iterator[Unit]) -> Iterator[Finished]:
+    def _all(self, actors: list[Any], new: Callable[[], Any], units: Iterator[Unit]) -> Iterator[Finished]:
         """At most two units an actor: one in work, one waiting."""
         ray, patience = self._ray, Patience()
-        free = deque(actors * 2)
-        running: dict[Any, tuple[Any, Unit, int]] = {}
+        free = deque(list(range(len(actors))) * 2)
+        running: dict[Any, tuple[int, Any, Unit, int]] = {}
         again: deque[tuple[Unit, int]] = deque()
         while True:
             while free and (job := again.popleft() if again else _first(units)):
-                actor = free.popleft()
-                running[actor.work.remote(job[0])] = (actor, *job)
+                place = free.popleft()
+                running[actors[place].work.remote(job[0])] = (place, actors[place], *job)
             if not running:
                 return
             for reference in ray.wait(list(running), num_returns=1)[0]:
-                actor, unit, tries = running.pop(reference)
-                free.append(actor)
+                place, actor, unit, tries = running.pop(reference)
+                free.append(place)
                 try:
                     finished = judged(ray.get(reference))
                 except ray.exceptions.RayActorError:
-                    if tries < 2 * RETRIES:  # a dead actor's other unit is lost through no fault of its own
-                        again.append((unit, tries + 1))
-                        time.sleep(0.2 * tries)
+                    if actor is actors[place]:  # its older unit was in work; the one that waited is not to blame
+                        actors[place] = new()
+                        tries += 1
+                    if tries <= RETRIES + 1:
+                        again.append((unit, tries))
                         continue
                     finished = patience.gave_up(unit, "its Ray worker died")
                 else:

@@ -17,6 +17,7 @@ import ray
 
 from art_crop.bench.executors import WorkerError
 from art_crop.bench.ray_executor import RayCluster
+from art_crop.errors import InvalidInputError
 
 pytestmark = pytest.mark.slow
 PROJECT = Path(__file__).resolve().parents[2]
@@ -26,9 +27,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 def cluster() -> Iterator[None]:
     """Two CPUs of this machine; its workers can import this checkout and the module ``fake_place``."""
     path = os.pathsep.join([str(PROJECT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": path}})
-    yield
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        yield
+        ray.shutdown()
 
 
 def test_rows_are_those_of_one_process(fake: Any, tmp_path: Path, cluster: None) -> None:
@@ -51,6 +54,18 @@ def test_a_worker_killed_in_the_middle_costs_a_retry_and_no_row(fake: Any, tmp_p
 def test_a_place_that_cannot_be_made_is_said(fake: Any, cluster: None) -> None:
     with pytest.raises(WorkerError, match="a worker could not be set up: ValueError: no such model"):
         list(RayCluster(1).run(fake.refuse, fake.units(fake.photos(9))))
+
+
+def test_more_workers_than_the_cluster_has_cpus_are_refused(fake: Any, cluster: None) -> None:
+    with pytest.raises(InvalidInputError, match="the Ray cluster has CPUs for 2 workers of 1 threads, not 3"):
+        list(RayCluster(3).run(fake.FakePlace, fake.units(fake.photos(1))))
+
+
+def test_a_unit_that_always_kills_is_recorded(fake: Any, cluster: None) -> None:
+    results = RayCluster(1).run(partial(fake.FakePlace, 0.0), fake.units(fake.photos(4, "killer"), settings=1))
+    rows = [row for finished in results for row in finished.rows]
+    assert {row["photo"]: row["error"] for row in rows if row["error"]} == {"killer": "its Ray worker died, 3 times"}
+    assert len(rows) == 5
 
 
 def test_no_more_units_are_taken_than_workers_can_begin(fake: Any, cluster: None) -> None:
