@@ -12,8 +12,10 @@ import pytest
 from art_crop.bench.frame import Frame, load_run
 from art_crop.bench.measures import measure
 from art_crop.bench.store import EXCLUDED
+from art_crop.bench.suite import Suite
 from art_crop.bench.suite_file import load_suite, shipped_suites
 from art_crop.bench.tables import parts, ratio_split, suite_tables
+from art_crop.bench.toml_section import SuiteError
 from art_crop.errors import InvalidInputError
 
 
@@ -135,9 +137,18 @@ def test_a_run_without_rows_has_no_lines(tmp_path: Path, synthetic: Any) -> None
     assert (problems, ratio_split(frame), frame.metrics) == ([], [], {})
 
 
+def usable(path: Path) -> Suite | None:
+    """A suite, unless it names a model of a plugin that is not installed here."""
+    try:
+        return load_suite(path)
+    except SuiteError as error:
+        assert "there is no model" in str(error)
+        return None
+
+
 def test_shipped_suites_ask_for_tables_that_can_be_made(tmp_path: Path, synthetic: Any) -> None:
-    suites = [load_suite(path) for path in shipped_suites().values()]
-    assert len(suites) >= 5
+    suites = [suite for path in shipped_suites().values() if (suite := usable(path)) is not None]
+    assert len(suites) >= 4
     for suite in suites:
         methods = [attack.method for attack in suite.attacks]
         rows = [synthetic.row(i, method=method, eps=eps) for i, method in enumerate(methods) for eps in (10.0, 20.0)]
