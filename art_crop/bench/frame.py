@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_crop.bench.store import EXCLUDED, RunInfo, arrow, read_rows, read_run
+from art_crop.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,6 +23,12 @@ __all__ = ["LEFT_OUT", "Frame", "Text", "load_run"]
 
 LEFT_OUT = (EXCLUDED, "impossible")
 """Kinds of rows that have no number and are no failure: the suite's rule refuses the photo, or no result can exist."""
+
+_TEXTS = ("suite", "suite_sha256", "art_crop", "started", "command")
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(("suite_content", "versions", "machine", "models", "data"), dict),
+}
 
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
@@ -171,8 +178,17 @@ def load_run(run: Path) -> tuple[RunInfo, Frame]:
         MissingDependencyError: Without pyarrow.
     """
     info = read_run(run)
-    suite = info.suite_content if isinstance(info.suite_content, Mapping) else {}
-    attacks = suite.get("attacks", ())
-    methods = [str(attack.get("method", "")) for attack in attacks if isinstance(attack, Mapping)]
+    for name, kind in _KINDS.items():
+        if not isinstance(getattr(info, name), kind):
+            raise InvalidInputError(
+                f"{run / 'run.json'} is not as art-crop bench wrote it: {name} is no {kind.__name__}"
+            )
+    if not all(isinstance(model, dict) for model in info.models.values()):
+        raise InvalidInputError(
+            f"{run / 'run.json'} is not as art-crop bench wrote it: models has no dict for each model"
+        )
+    attacks = info.suite_content.get("attacks", ())
+    listed = attacks if isinstance(attacks, (list, tuple)) else ()
+    methods = [str(attack.get("method", "")) for attack in listed if isinstance(attack, Mapping)]
     models = ["", *info.models]
     return info, Frame(read_rows(run), {"method": methods, "attacked": models, "scored": models})

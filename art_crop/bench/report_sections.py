@@ -185,7 +185,7 @@ def errors_section(groups: tuple[ErrorGroup, ...], title: str) -> str:
 def about_section(summary: Summary) -> str:
     """What ran, where, and with which weights."""
     info = summary.info
-    data = ", ".join(f"{key} {value}" for key, value in info.data.items()) if isinstance(info.data, Mapping) else ""
+    data = ", ".join(f"{key} {value}" for key, value in info.data.items())
     facts = [
         ("Suite", f"{info.suite}"),
         ("Suite hash", info.suite_sha256),
@@ -202,7 +202,6 @@ def about_section(summary: Summary) -> str:
         f'{shown_text(model.get("version", ""))}</td><td class="text">{shown_text(model.get("licence", ""))}</td>'
         f'<td class="text"><code>{escape(str(model.get("weights_sha256") or "–")[:16])}</code></td></tr>'
         for name, model in info.models.items()
-        if isinstance(model, Mapping)
     )
     head = "".join(
         f'<th scope="col" class="text"><span>{name}</span></th>' for name in ("model", "from", "licence", "weights")

@@ -70,7 +70,7 @@ class Summary:
     @property
     def machine(self) -> str:
         """System, processor, cores and GPU in one line."""
-        machine = self.info.machine if isinstance(self.info.machine, Mapping) else {}
+        machine = self.info.machine
         cores = f"{machine['cores']} cores" if machine.get("cores") else ""
         found = [machine.get("processor"), cores, machine.get("gpu"), machine.get("system")]
         return ", ".join(str(part) for part in found if part)
@@ -78,8 +78,8 @@ class Summary:
     @property
     def versions(self) -> str:
         """Of art_crop and of what it ran on."""
-        others = self.info.versions if isinstance(self.info.versions, Mapping) else {}
-        return ", ".join([f"art_crop {self.info.art_crop}", *(f"{name} {version}" for name, version in others.items())])
+        others = (f"{name} {version}" for name, version in self.info.versions.items())
+        return ", ".join([f"art_crop {self.info.art_crop}", *others])
 
 
 def summarise(run: Path) -> Summary:
@@ -93,9 +93,10 @@ def summarise(run: Path) -> Summary:
         warnings.simplefilter("always", DamagedPartWarning)
         info, frame = load_run(run)
     notices = [str(one.message) for one in caught if issubclass(one.category, DamagedPartWarning)]
-    suite = info.suite_content if isinstance(info.suite_content, Mapping) else {}
+    suite = info.suite_content
     specs = suite.get("tables", ())
-    tables, problems = suite_tables(frame, [spec for spec in specs if isinstance(spec, Mapping)])
+    listed = specs if isinstance(specs, (list, tuple)) else ()
+    tables, problems = suite_tables(frame, [spec for spec in listed if isinstance(spec, Mapping)])
     tables = [table for table in [*tables, *ratio_split(frame)] if table.lines]
     return Summary(
         name=run.resolve().name,
@@ -116,7 +117,7 @@ def _gaps(info: RunInfo, frame: Frame) -> list[str]:
     if not len(frame):
         return ["There are no results yet: the run has just begun, or was stopped before its first unit was done."]
     found = []
-    expected = info.data.get("photos") if isinstance(info.data, Mapping) else None
+    expected = info.data.get("photos")
     if isinstance(expected, int) and not isinstance(expected, bool):
         columns = [frame.text(key).codes for key in ("method", "attacked", "scored", "params")]
         columns += [np.nan_to_num(frame.numbers(key), nan=-1) for key in ("seed", "eps")]

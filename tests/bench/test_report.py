@@ -242,3 +242,24 @@ def test_lines_go_where_their_numbers_say() -> None:
     assert points[0, 1] > points[2, 1]
     assert "a &amp; b" in svg
     assert "<t>" not in svg
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"models": []},
+        {"models": {"m": 3}},
+        {"suite_sha256": 5},
+        {"suite_content": None},
+        {"machine": "mine"},
+        {"schema": 9},
+        {"suite_content": {"tables": 4, "attacks": "x"}},
+    ],
+)
+def test_a_damaged_description_is_named_or_passed_over(tmp_path: Path, synthetic: Any, info: dict[str, Any]) -> None:
+    run = synthetic.write_run(tmp_path / "run", synthetic.results(2), **info)
+    if "tables" in (info.get("suite_content") or {}):
+        assert write_report(run).html.exists()
+        return
+    with pytest.raises(InvalidInputError, match=r"run\.json"):
+        write_report(run)
