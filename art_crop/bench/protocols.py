@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from art_crop.bench.store import EXCLUDED
+from art_crop.bench.views import views
 from art_crop.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _second_peak(case: Case) -> Outcome:
         "peak_after": end,
         "ratio": chosen.ratio,
         "region": _plain(region),
-        **_views(case, before, after),
+        **views(case, before, after),
     }
     return Outcome(
         success=abs(shift - 1) <= REACHED + 1e-9,
@@ -172,37 +173,6 @@ def _target(case: Case, profile: Array) -> SelectedTarget:
     return target
 
 
-def _views(case: Case, before: FilePrediction, after: FilePrediction) -> dict[str, Any]:
-    """What the cropper made of the photo before and after; its maps too where the photos are kept, for the report."""
-    maps: dict[str, Any] = {}
-    if case.place.recipe.keep_images:
-        maps = {"saliency_before": _levels(case, before), "saliency_after": _levels(case, after)}
-    return {
-        **maps,
-        "salient_point_before": list(before.salient_point),
-        "salient_point_after": list(after.salient_point),
-        "crops_before": [list(map(int, window)) for window in before.crops],
-        "crops_after": [list(map(int, window)) for window in after.crops],
-        "symmetric": before.symmetric,
-    }
-
-
-def _levels(case: Case, seen: FilePrediction) -> list[list[int]]:
-    """A map's density in levels from 0 to 255, of at most 64 cells a side: each the mean of what it covers."""
-    import numpy as np
-
-    density = seen.saliency_map.astype(np.float64)
-    density = np.exp(density - density.max()) if case.scored.rule.log_density else density - density.min()
-    for axis in (0, 1):
-        starts = np.unique(
-            np.linspace(0, density.shape[axis], min(64, density.shape[axis]), endpoint=False).astype(int)
-        )
-        sizes = np.diff(np.append(starts, density.shape[axis]))
-        density = np.add.reduceat(density, starts, axis) / (sizes[:, None] if axis == 0 else sizes)
-    levels: list[list[int]] = (density * (255 / max(float(density.max()), 1e-300))).round().astype(int).tolist()
-    return levels
-
-
 def _plain(region: Region) -> list[float]:
     return [region.x0, region.y0, region.x1, region.y1]
 
@@ -248,7 +218,7 @@ def _crop_window(case: Case) -> Outcome:
         success=shown[1] and quality >= case.option("min_psnr"),
         success_before=shown[0],
         metrics={"psnr": quality, "shown": float(shown[1]), "symmetric": float(before.symmetric)},
-        facts={"region": _plain(region), "ratio": chosen.ratio, **_views(case, before, after)},
+        facts={"region": _plain(region), "ratio": chosen.ratio, **views(case, before, after)},
     )
 
 
