@@ -66,28 +66,38 @@ class RayCluster:
             raise WorkerError(f"no Ray cluster at {self.address or 'this machine'}: {error}") from error
 
     def _all(self, actors: list[Any], new: Callable[[], Any], units: Iterator[Unit]) -> Iterator[Finished]:
-        """At most two units an actor: one in work, one waiting."""
+        """At most two units an actor, one in work and one waiting; a unit whose actor died has the next one alone."""
         ray, patience = self._ray, Patience()
-        free = deque(list(range(len(actors))) * 2)
-        running: dict[Any, tuple[int, Any, Unit, int]] = {}
-        again: deque[tuple[Unit, int]] = deque()
+        load = [0] * len(actors)
+        running: dict[Any, tuple[int, int, Any, Unit, int]] = {}
+        suspects: deque[tuple[Unit, int]] = deque()
         while True:
-            while free and (job := again.popleft() if again else _first(units)):
-                place = free.popleft()
-                running[actors[place].work.remote(job[0])] = (place, actors[place], *job)
+            while True:
+                place = load.index(min(load))
+                if suspects:
+                    job, share = suspects[0], 2
+                    if load[place]:
+                        break
+                    suspects.popleft()
+                elif load[place] < 2 and (unit := next(units, None)) is not None:
+                    job, share = (unit, 0), 1
+                else:
+                    break
+                load[place] += share
+                running[actors[place].work.remote(job[0])] = (place, share, actors[place], *job)
             if not running:
                 return
             for reference in ray.wait(list(running), num_returns=1)[0]:
-                place, actor, unit, tries = running.pop(reference)
-                free.append(place)
+                place, share, actor, unit, deaths = running.pop(reference)
+                load[place] -= share
                 try:
                     finished = judged(ray.get(reference))
                 except ray.exceptions.RayActorError:
-                    if actor is actors[place]:  # its older unit was in work; the one that waited is not to blame
+                    if actor is actors[place]:
                         actors[place] = new()
-                        tries += 1
-                    if tries <= RETRIES + 1:
-                        again.append((unit, tries))
+                    deaths += share == 2  # of two units nobody knows which one it was
+                    if deaths <= RETRIES:
+                        suspects.append((unit, deaths))
                         continue
                     finished = patience.gave_up(unit, "its Ray worker died")
                 else:
@@ -112,8 +122,3 @@ class _Actor:
             return self.problem
         assert self.place is not None
         return self.place.work(unit)
-
-
-def _first(units: Iterator[Unit]) -> tuple[Unit, int] | None:
-    unit = next(units, None)
-    return None if unit is None else (unit, 1)
