@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from art_crop.bench.cards import card_problem, model_cards
-from art_crop.errors import InvalidInputError, OutputError
+from art_crop.errors import InvalidInputError
 
 __all__ = ["Board", "as_markdown", "board_rows", "collect", "write_boards"]
 
@@ -59,12 +59,10 @@ def write_boards(boards: Sequence[Board], out: Path) -> list[Path]:
     Raises:
         OutputError: A file cannot be written.
     """
+    from art_crop.job.outputs import make_folder
     from art_crop.photo import write_atomic_json, write_atomic_text
 
-    try:
-        (out / "cards").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {out / 'cards'}: {error.strerror or error}") from error
+    make_folder(out / "cards")
     written = [out / "leaderboard.md", out / "leaderboard.json"]
     write_atomic_text(written[0], as_markdown(boards))
     content = [{"suite": b.suite, "suite_sha256": b.suite_sha256, "cards": list(b.cards)} for b in boards]

@@ -15,7 +15,7 @@ from art_crop.bench.report_page import METHODS_NOTE, page
 from art_crop.bench.report_sections import split_text, visible
 from art_crop.bench.summary import ErrorGroup, Summary, summarise
 from art_crop.bench.tables import Table
-from art_crop.errors import InvalidInputError, OutputError
+from art_crop.errors import InvalidInputError
 
 __all__ = ["ReportFiles", "as_json", "as_markdown", "plain_markdown", "write_report"]
 
@@ -44,6 +44,7 @@ def write_report(run: Path, out: Path | None = None, *, photos: int = LIMIT) -> 
         OutputError: A file cannot be written.
         MissingDependencyError: Without pyarrow.
     """
+    from art_crop.job.outputs import make_folder
     from art_crop.photo import write_atomic_json, write_atomic_text
 
     if photos < 0:
@@ -56,10 +57,7 @@ def write_report(run: Path, out: Path | None = None, *, photos: int = LIMIT) -> 
         note += f" Not shown: {'; '.join(problems[:5])}." if problems else ""
     html = page(summary, plots(summary.frame), entries, note)
     folder = run if out is None else out
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+    make_folder(folder)
     written = ReportFiles(*(folder / f"report.{suffix}" for suffix in ("html", "md", "json")))
     write_atomic_text(written.html, html)
     write_atomic_text(written.markdown, as_markdown(summary))
