@@ -59,7 +59,7 @@ def write_boards(boards: Sequence[Board], out: Path) -> list[Path]:
     Raises:
         OutputError: A file cannot be written.
     """
-    from art_crop.job.outputs import make_folder
+    from art_crop.bench.report import make_folder
     from art_crop.photo import write_atomic_json, write_atomic_text
 
     make_folder(out / "cards")

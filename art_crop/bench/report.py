@@ -15,9 +15,9 @@ from art_crop.bench.report_page import METHODS_NOTE, page
 from art_crop.bench.report_sections import split_text, visible
 from art_crop.bench.summary import ErrorGroup, Summary, summarise
 from art_crop.bench.tables import Table
-from art_crop.errors import InvalidInputError
+from art_crop.errors import InvalidInputError, OutputError
 
-__all__ = ["ReportFiles", "as_json", "as_markdown", "plain_markdown", "write_report"]
+__all__ = ["ReportFiles", "as_json", "as_markdown", "make_folder", "plain_markdown", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,6 @@ def write_report(run: Path, out: Path | None = None, *, photos: int = LIMIT) -> 
         OutputError: A file cannot be written.
         MissingDependencyError: Without pyarrow.
     """
-    from art_crop.job.outputs import make_folder
     from art_crop.photo import write_atomic_json, write_atomic_text
 
     if photos < 0:
@@ -63,6 +62,17 @@ def write_report(run: Path, out: Path | None = None, *, photos: int = LIMIT) -> 
     write_atomic_text(written.markdown, as_markdown(summary))
     write_atomic_json(written.json, as_json(summary))
     return written
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, with those above it; OutputError where that cannot be."""
+    # The job's function of this name would import torch, which nobody needs who only reads results.
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise OutputError(f"cannot write into {folder}: it is a file, and a folder is needed") from None
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
 
 
 def as_markdown(summary: Summary) -> str:

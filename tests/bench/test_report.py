@@ -5,6 +5,8 @@ from __future__ import annotations
 import html.parser
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,23 @@ def test_page_markdown_and_json_say_the_same(tmp_path: Path, synthetic: Any) -> 
     assert "65.8%" in files.markdown.read_text(encoding="utf-8")
     for word in ("gaze-lite", "Apache-2.0", "2.13.0", "x86_64", "Distribution of the shift", "Queries"):
         assert word in page
+
+
+def test_reading_results_imports_neither_torch_nor_art(tmp_path: Path, synthetic: Any) -> None:
+    run = str(synthetic.write_run(tmp_path / "run", synthetic.results(3)))
+    code = f"""
+import sys
+from art_crop.cli.main import app
+for command in (["report", {run!r}], ["compare", {run!r}, {run!r}], ["leaderboard", {run!r}, "--out", {run!r}]):
+    try:
+        app(["bench", *command])
+    except SystemExit as end:
+        assert end.code == 0, end.code
+print("loaded:", [name for name in ("torch", "art") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "loaded: []" in done.stdout
 
 
 def test_a_report_made_twice_is_the_same_report(tmp_path: Path, synthetic: Any) -> None:
@@ -216,7 +235,7 @@ def test_what_cannot_be_read_or_written_is_said(tmp_path: Path, synthetic: Any) 
         write_report(tmp_path)
     run = synthetic.write_run(tmp_path / "run", [])
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot make the folder|it is a file"):
+    with pytest.raises(OutputError, match=r"cannot make the folder|it is a file"):
         write_report(run, tmp_path / "file" / "below")
     with pytest.raises(InvalidInputError, match="photos must be"):
         write_report(run, photos=-1)
