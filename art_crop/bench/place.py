@@ -127,6 +127,10 @@ class Workplace:
             if "judge" not in known:
                 raise InvalidInputError(f"{where}: judged: {setting.plugin} has no parameter judge")
             params["judge"] = self.model(setting.scored)
+        if setting.ensemble:
+            if "ensemble" not in known:
+                raise InvalidInputError(f"{where}: ensemble: {setting.plugin} has no such parameter")
+            params["ensemble"] = [self.model(name) for name in setting.ensemble]
         try:
             attack = kind(self.model(setting.attacked or setting.scored), **params)
         except InvalidInputError as error:

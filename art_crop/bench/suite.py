@@ -77,6 +77,7 @@ class AttackUse:
         scored: Models by which results are judged.
         skip: Pairs (attacked, scored) that are left out.
         judged: The attack may ask the scored model whether it has succeeded.
+        ensemble: Further models whose gradients it takes.
         mask: "" or "band": the band about the target in which paper 001 lays noise.
         params: Parameters of the attack.
         grid: Parameters with lists of values; every combination is a setting.
@@ -89,6 +90,7 @@ class AttackUse:
     scored: tuple[str, ...]
     skip: tuple[tuple[str, str], ...] = ()
     judged: bool = False
+    ensemble: tuple[str, ...] = ()
     mask: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -136,6 +138,7 @@ class Setting:
     attacked: str
     scored: str
     judged: bool
+    ensemble: tuple[str, ...]
     mask: str
     params: Mapping[str, Any]
     seed: int
@@ -197,5 +200,13 @@ class Suite:
                             params = {**params, **special.params}
                     for seed in self.seeds:
                         yield Setting(
-                            attack.method, attack.plugin, attacked, scored, attack.judged, attack.mask, params, seed
+                            attack.method,
+                            attack.plugin,
+                            attacked,
+                            scored,
+                            attack.judged,
+                            attack.ensemble,
+                            attack.mask,
+                            params,
+                            seed,
                         )

@@ -153,6 +153,7 @@ def _attack(section: Section, names: list[str], attacked: tuple[str, ...], score
         scored=section.names("scored", names, default=scored),
         skip=skip,
         judged=section.boolean("judged", False),
+        ensemble=section.names("ensemble", names, default=()),
         mask=section.choice("mask", MASKS, ""),
         params=section.plain_table("params"),
         grid=section.grid("grid"),
@@ -167,7 +168,7 @@ def _attack(section: Section, names: list[str], attacked: tuple[str, ...], score
     for key, values in (("params", use.params), ("grid", use.grid)):
         for name in _NOT_PARAMETERS:
             if name in values:
-                raise section.error(f"{key}.{name}", "is set by the runner; see seeds and judged")
+                raise section.error(f"{key}.{name}", "is set by the runner; see seeds, judged and ensemble")
     return use
 
 
@@ -249,7 +250,11 @@ def _check(suite: Suite, top: Section) -> None:
     task_of = {model.name: find("model", model.plugin).spec.task for model in suite.models}
     for i, attack in enumerate(suite.attacks):
         wanted = find("attack", attack.plugin).spec.task
-        for key, names in (("attacked", attack.attacked), ("scored", attack.scored)):
+        for key, names in (
+            ("attacked", attack.attacked),
+            ("scored", attack.scored),
+            ("ensemble", attack.ensemble),
+        ):
             for name in names:
                 task = task_of[name]
                 if task and task != protocol.task:

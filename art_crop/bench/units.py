@@ -59,7 +59,7 @@ def setting_keys(suite: Suite, weights_sha256: Mapping[str, str], version: str) 
     """Every setting of a suite with the hash of all that its numbers depend on, photos aside."""
     keys = []
     for setting in suite.settings():
-        weights = [weights_sha256.get(name, "") for name in (setting.attacked, setting.scored)]
+        weights = [weights_sha256.get(name, "") for name in (setting.attacked, setting.scored, *setting.ensemble)]
         keys.append((setting, digest([suite.sha256, version, weights, vars(setting)])))
     if len({key for _, key in keys}) < len(keys):
         raise InvalidInputError(f"suite {suite.name}: two settings are the same; see grid and special")

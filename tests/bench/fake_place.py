@@ -65,7 +65,7 @@ def photos(count: int, *more: str) -> list[PhotoRef]:
 
 def units(refs: list[PhotoRef], settings: int = 3, batch: int = 4) -> list[Unit]:
     keyed = [
-        (Setting("method", "fake", "", "model", False, "", {"eps": float(eps)}, 0), f"setting {eps}")
+        (Setting("method", "fake", "", "model", False, (), "", {"eps": float(eps)}, 0), f"setting {eps}")
         for eps in range(settings)
     ]
     return units_of(keyed, refs, batch)

@@ -188,6 +188,27 @@ def test_crop_window_judges_the_crops_of_the_file(folder: Path, tmp_path: Path) 
     assert row["success"] == (shown and dict(row["metrics"])["psnr"] >= 40)
 
 
+def test_an_ensemble_is_of_models_that_the_suite_names(folder: Path, tmp_path: Path) -> None:
+    human = '[models.human]\nplugin = "gaze-lite-human"\n[[attack]]\nensemble = ["human"]\n'
+    text = TEXT.replace("[[attack]]\n", human, 1)
+    made = suite(tmp_path, text)
+    run(made, folder, tmp_path / "with", limit=3)
+    run(suite(tmp_path), folder, tmp_path / "without", limit=3)
+    key = ("coffee.png", "steps")
+    rows = [
+        next(row for row in table(tmp_path / name) if (row["photo"], row["method"]) == key)
+        for name in ("with", "without")
+    ]
+    assert rows[0]["gradients"] == 2 * rows[1]["gradients"]
+    assert rows[0]["key"] != rows[1]["key"]
+    with pytest.raises(InvalidInputError, match="gaussian-noise has no such parameter"):
+        run(
+            suite(tmp_path, text.replace("saliency-peak-fgm", "gaussian-noise").replace("max_iter = 2", "smooth = 1")),
+            folder,
+            tmp_path / "bad",
+        )
+
+
 def test_torch_keeps_its_threads(folder: Path, tmp_path: Path) -> None:
     import torch
 
