@@ -58,7 +58,7 @@ def page(summary: Summary, figures: list[Plot], entries: list[Entry], gallery_no
         ("photos", "Photos", gallery_section(entries, photos, gallery_note)),
         ("results", "All results", results_section(summary)),
         ("errors", "Errors", errors_section(summary.errors, "error")),
-        ("left-out", "Left out", errors_section(summary.left_out, "reason")),
+        ("left-out", "Left out", errors_section(summary.left_out, "reason, for example")),
         ("run", "This run", about_section(summary)),
     ]
     shown = [(key, title, body) for key, title, body in sections if body]

@@ -137,12 +137,18 @@ def _gaps(info: RunInfo, frame: Frame) -> list[str]:
 
 
 def _groups(frame: Frame, *, failed: bool) -> tuple[ErrorGroup, ...]:
-    """Rows with one kind and text of error together, the most frequent first."""
+    """Rows with one kind and text of error together, the most frequent first.
+
+    Of what is left out each photo has a reason of its own, with its numbers: there one stands for all of a kind.
+    """
     rows = np.flatnonzero(frame.failed if failed else frame.excluded)
     found: dict[tuple[str, str], list[Any]] = {}
-    columns = ["error_kind", "error", "photo"] if failed else ["error_kind", "photo"]
-    for row in frame.rows(rows, columns):
-        group = found.setdefault((row["error_kind"] or "", row.get("error") or ""), [0, []])
+    example: dict[str, str] = {}
+    for row in frame.rows(rows, ["error_kind", "error", "photo"]):
+        kind, text = row["error_kind"] or "", row["error"] or ""
+        if not failed:
+            text = example.setdefault(kind, f"{row['photo']}: {text}" if text else "")
+        group = found.setdefault((kind, text), [0, []])
         group[0] += 1
         if len(group[1]) < 3 and row["photo"] not in group[1]:
             group[1].append(row["photo"])

@@ -164,7 +164,7 @@ def test_runs_with_little_in_them_have_sensible_pages(tmp_path: Path, synthetic:
     expected = {
         "nothing": "There are no results yet",
         "only errors": "CUDA out of memory",
-        "only left out": "all of them failed or were left out",
+        "only left out": "photo-0000.jpg: CUDA out of memory",
         "no metrics": "5 results",
         "one row": "1 photos",
     }[case]
