@@ -61,7 +61,7 @@ def overhead(args: argparse.Namespace) -> None:
         place = Workplace(Recipe(made, {}, "cpu", False))
         hashes = place.check()
         photos = choose_photos(made, args.images, args.photos)
-        parts = [photos[i : i + 20] for i in range(0, len(photos), 20)]
+        parts = [photos[i : i + 100] for i in range(0, len(photos), 100)]
         plain, attack, through = np.zeros(2), 0.0, np.zeros(2)
         for part in parts:  # in turns, so that whatever else the machine does slows both
             start = np.array([time.perf_counter(), time.process_time()])
