@@ -79,7 +79,8 @@ def cc(saliency: Map, density: Map) -> float:
     if _is_constant(first) or _is_constant(second):
         return 0.0
     first, second = first - first.mean(), second - second.mean()
-    return float(np.vdot(first, second) / np.sqrt(np.vdot(first, first) * np.vdot(second, second)))
+    # Not vdot: BLAS sums in an order that depends on its threads.
+    return float((first * second).sum() / np.sqrt(np.square(first).sum() * np.square(second).sum()))
 
 
 def kld(saliency: Map, density: Map) -> float:
