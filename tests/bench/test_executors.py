@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,11 @@ def test_workers_end_with_the_run(fake: Any) -> None:
     results = LocalProcesses(2).run(partial(fake.FakePlace, 0.0), fake.units(fake.photos(40)))
     next(results)
     results.close()  # type: ignore[attr-defined]
-    assert multiprocessing.active_children() == []
+    for _ in range(100):  # a killed process takes a moment on a busy machine
+        if not multiprocessing.active_children():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"still there: {multiprocessing.active_children()}")
 
 
 def test_bad_options() -> None:
