@@ -156,6 +156,7 @@ class PeakAttack(EvasionAttack):
         budgets = self._budgets(len(tensor))
         masks = None if mask is None else self._user_mask(mask, x)
         adversarial, self.results = tensor.clone(), []
+        self._prepare()
         with tqdm(total=len(tensor), desc=type(self).__name__, unit="photo", disable=not self.verbose) as bar:
             for part in self.estimator.chunks(len(tensor)):
                 wish = self._located(tensor[part], objective.take(range(part.start, part.stop)))
@@ -165,6 +166,9 @@ class PeakAttack(EvasionAttack):
                 bar.update(part.stop - part.start)
         result: Array = self.estimator.to_array(adversarial)
         return result
+
+    def _prepare(self) -> None:
+        """Make what all photos of a call share."""
 
     @abstractmethod
     def _search(
@@ -222,7 +226,8 @@ class PeakAttack(EvasionAttack):
         regions = getattr(wish, "regions", None)
         if regions is None:
             raise InvalidInputError("y: regions are needed by this attack's options, not another objective")
-        return Located(wish, find_places((self.judge or self.estimator).output(self.estimator.to_array(x)), regions))
+        asked = self.judge or self.estimator
+        return Located(wish, find_places(asked.output(asked.to_array(x)), regions))
 
     def _judged(
         self,

@@ -174,10 +174,12 @@ class SaliencyPeakFGM(PeakAttack):
 
     # -- the attack ----------------------------------------------------------------------------------------------------
 
+    def _prepare(self) -> None:
+        self._source = self._gradient_source()
+
     def _search(
         self, x: Tensor, wish: Objective, weight: Tensor | None, eps: list[float]
     ) -> tuple[Tensor, list[AttackResult]]:
-        self._source = self._gradient_source()
         return (self._smallest_of_each if self.minimal else self._steps)(x, wish, weight, eps)
 
     def _steps(

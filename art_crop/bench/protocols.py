@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from art_crop.bench.facts import facts_of
 from art_crop.bench.store import EXCLUDED
-from art_crop.bench.views import views
 from art_crop.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _second_peak(case: Case) -> Outcome:
         "peak_after": end,
         "ratio": chosen.ratio,
         "region": _plain(region),
-        **views(case, before, after),
+        **facts_of(case, before, after),
     }
     return Outcome(
         success=abs(shift - 1) <= REACHED + 1e-9,
@@ -218,7 +218,7 @@ def _crop_window(case: Case) -> Outcome:
         success=shown[1] and quality >= case.option("min_psnr"),
         success_before=shown[0],
         metrics={"psnr": quality, "shown": float(shown[1]), "symmetric": float(before.symmetric)},
-        facts={"region": _plain(region), "ratio": chosen.ratio, **views(case, before, after)},
+        facts={"region": _plain(region), "ratio": chosen.ratio, **facts_of(case, before, after)},
     )
 
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -78,9 +77,6 @@ FASTGAZE = WeightFile(
     environment_variable="ART_CROP_FASTGAZE",
 )
 
-WEIGHT_FILES: Mapping[str, WeightFile] = MappingProxyType({FASTGAZE.name: FASTGAZE})
-"""Every weight file that can be fetched, by model name."""
-
 
 def cache_folder() -> Path:
     """Folder of fetched files: ``ART_CROP_CACHE`` where that is set, else the user's cache folder of this system."""
@@ -96,7 +92,7 @@ def locate(weight_file: WeightFile, weights: str | os.PathLike[str] | None = Non
     """Find a model's weights: the argument, else the environment variable, else the cache folder. Nothing is fetched.
 
     Args:
-        weight_file: Which weights, an entry of :data:`WEIGHT_FILES`.
+        weight_file: Which weights, such as :data:`FASTGAZE`.
         weights: Path of a file to use. Another hash than the published one is allowed and reported in the result.
 
     Raises:
@@ -124,7 +120,7 @@ def fetch(weight_file: WeightFile, *, url: str | None = None, progress: bool = T
     """Download a model's weights into the cache folder, unless the right file is there already.
 
     Args:
-        weight_file: Which weights, an entry of :data:`WEIGHT_FILES`.
+        weight_file: Which weights, such as :data:`FASTGAZE`.
         url: Another place to fetch the same file from, such as a mirror. HTTPS, or HTTP from this machine itself.
         progress: Show a progress bar on the error stream.
 

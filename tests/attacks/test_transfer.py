@@ -192,6 +192,29 @@ def test_automatic_layers_are_convolutions_that_see_where_things_are(tiny: Any) 
         spread_layers(tiny.saliency_estimator(), torch.from_numpy(tiny.photos(1)))
 
 
+def test_a_judge_of_another_layout_tells_the_places(tiny: Any) -> None:
+    x = tiny.photos(2)
+    found = [
+        SaliencyPeakFGM(
+            tiny.saliency_estimator(), judge=tiny.saliency_estimator(channels_first=first), features=["act"], eps=0.5
+        ).generate(x, REGION)
+        for first in (True, False)
+    ]
+    assert np.array_equal(*found)
+
+
+def test_automatic_layers_are_chosen_once_a_call(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def chosen(estimator: Any, photos: Any) -> list[str]:
+        calls.append(len(photos))
+        return ["act"]
+
+    monkeypatch.setattr("art_crop.attacks.transfer.spread_layers", chosen)
+    SaliencyPeakFGM(tiny.saliency_estimator(), features="auto", eps=0.5).generate(tiny.photos(3), REGION)
+    assert calls == [1]
+
+
 def test_the_places_mask_is_two_spots(tiny: Any) -> None:
     estimator, x = tiny.saliency_estimator(), tiny.photos(1)
     found = SaliencyPeakFGM(estimator, eps=0.3, max_iter=1, mask="places", quantize=False).generate(x, REGION)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+import art_crop
 from art_crop.errors import DownloadError, InvalidInputError, OutputError, WeightsError
-from art_crop.models.weights import FASTGAZE, WEIGHT_FILES, FoundWeights, WeightFile, cache_folder, fetch, locate
+from art_crop.models.weights import FASTGAZE, FoundWeights, WeightFile, cache_folder, fetch, locate
+from art_crop.plugins.registry import model_weights
 
 CONTENT = bytes(range(256)) * 700
 SMALL = WeightFile(
@@ -276,8 +278,12 @@ def test_the_default_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert cache_folder() == Path(platformdirs.user_cache_dir("art_crop"))
 
 
-def test_every_entry_is_https_with_a_hash() -> None:
-    for name, entry in WEIGHT_FILES.items():
+def test_every_file_of_a_listed_model_is_https_with_a_hash() -> None:
+    names = [record.name for record in art_crop.list_plugins() if record.kind == "model"]
+    entries = {name: model_weights(name) for name in names if model_weights(name) not in ("", "embedded")}
+    assert "fastgaze" in entries
+    for name, entry in entries.items():
+        assert isinstance(entry, WeightFile)
         assert name == entry.name
         assert entry.url.startswith("https://")
         assert len(bytes.fromhex(entry.sha256)) == 32

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from art_crop.bench.case import Case
     from art_crop.models.cropper import FilePrediction
 
-__all__ = ["views"]
+__all__ = ["facts_of"]
 
 _SIDE = 64
 
 
-def views(case: Case, before: FilePrediction, after: FilePrediction) -> dict[str, Any]:
+def facts_of(case: Case, before: FilePrediction, after: FilePrediction) -> dict[str, Any]:
     """What the cropper made of the photo before and after; its maps too where the photos are kept, for the report."""
     maps: dict[str, Any] = {}
     if case.place.recipe.keep_images:
