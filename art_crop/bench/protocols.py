@@ -56,6 +56,7 @@ class Protocol:
     """A protocol: its function, the task of the models it measures, and its options with their defaults.
 
     Attributes:
+        measures: Names of the numbers that it gives for every photo.
         params: Options of the protocol that are parameters of the attack as well: option -> parameter.
     """
 
@@ -64,6 +65,7 @@ class Protocol:
     measure: Callable[[Case], Outcome]
     options: Mapping[str, Any]
     check: Callable[[Mapping[str, Any]], None]
+    measures: tuple[str, ...] = ()
     params: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -245,6 +247,7 @@ PROTOCOLS: dict[str, Protocol] = {
         _second_peak,
         MappingProxyType({"peak": "column", "ratios": (0.56, 1.0, 1.14, 2.0), "jpeg_quality": 0}),
         _check_second_peak,
+        ("shift", "shift-over-width", "ratio", "way"),
         MappingProxyType({"peak": "by"}),
     ),
     "crop-window": Protocol(
@@ -261,6 +264,7 @@ PROTOCOLS: dict[str, Protocol] = {
             }
         ),
         _check_crop_window,
+        ("psnr", "shown", "symmetric"),
         MappingProxyType({"ratios": "ratios"}),
     ),
 }
