@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,7 +16,7 @@ from tqdm.auto import tqdm
 
 from art_crop.attacks.placing import Placing
 from art_crop.attacks.results import AttackResult
-from art_crop.attacks.smallest import bisect
+from art_crop.attacks.smallest import Bisected, bisect
 from art_crop.attacks.wishes import Located, find_places, wishes
 from art_crop.checks import check_choice, check_int, check_mask, check_number, reject_unknown
 from art_crop.errors import InvalidInputError
@@ -205,7 +207,7 @@ class PeakAttack(EvasionAttack):
 
     def _bisect(
         self, placing: Placing, direction: Tensor, wish: Objective, most: float, reach: float | None = None
-    ) -> tuple[Tensor | None, float, int]:
+    ) -> Bisected:
         """:func:`~art_crop.attacks.smallest.bisect` for one photo (1, 3, H, W) along a direction (3, H, W)."""
         return bisect(
             lambda budget: placing.at(direction, budget)[None],
@@ -237,14 +239,26 @@ class PeakAttack(EvasionAttack):
         before: list[bool],
         gradients: list[int],
         queries: list[int],
+        curves: Sequence[Sequence[float]],
     ) -> tuple[Tensor, list[AttackResult]]:
-        """The photos with their records; success as float32 sees exactly these photos."""
+        """The photos with their records; success as float32 sees exactly these photos.
+
+        Curves are of budgets with ``minimal``; else of the attacked model's loss, NaN where that is not known, and the
+        last one is added here.
+        """
         gradients = [count * self._passes + (self.mask == "grad-cam") for count in gradients]
         final = self._verdict(adversarial, wish)
         delta = adversarial - x
         columns = (final.success, norm_of(delta), norm_of(delta, "inf"), final.loss)
-        rows = zip(*(column.tolist() for column in columns), before, gradients, queries, strict=True)
-        return adversarial, [AttackResult(s, b, l2, linf, loss, g, q + 1) for s, l2, linf, loss, b, g, q in rows]
+        rows = zip(*(column.tolist() for column in columns), before, gradients, queries, curves, strict=True)
+        kind: Literal["loss", "budget"] = "budget" if self.minimal else "loss"
+        results = []
+        for success, l2, linf, loss, began, steps, asked, curve in rows:
+            if curve and not self.minimal and self.judge is None:
+                curve = [*curve, loss]
+            best = () if any(map(math.isnan, curve)) else tuple(accumulate(curve, min))
+            results.append(AttackResult(success, began, l2, linf, loss, steps, asked + 1, best, kind if best else ""))
+        return adversarial, results
 
     def _weight(self, x: Tensor, wish: Objective, mask: Tensor | None) -> Tensor | None:
         """The user's mask times the Grad-CAM map of the target's score, or times the spots about the two places."""
@@ -290,14 +304,17 @@ class DirectionAttack(PeakAttack):
     ) -> tuple[Tensor, list[AttackResult]]:
         placings = [self._placing(photo, None if weight is None else weight[i]) for i, photo in enumerate(x)]
         grids = torch.stack([placing.grid for placing in placings])
-        before = self._verdict(grids, wish).success.tolist()
+        first = self._verdict(grids, wish)
+        before = first.success.tolist()
         direction = self._direction(grids, wish)
         direction = direction if weight is None else direction * weight
         moved, queries = grids.clone(), [1] * len(x)
+        curves = [[] if self.minimal or self.judge is not None else [loss] for loss in first.loss.tolist()]
         for i, placing in enumerate(placings):
             if not self.minimal:
                 moved[i] = placing.at(direction[i], eps[i])
             elif not before[i]:
-                found, _, asked = self._bisect(placing, direction[i], wish.take([i]), eps[i])
-                moved[i], queries[i] = placing.at(direction[i], eps[i]) if found is None else found[0], 1 + asked
-        return self._judged(x, moved, wish, before, [0] * len(x), queries)
+                found, _, curves[i] = self._bisect(placing, direction[i], wish.take([i]), eps[i])
+                moved[i] = placing.at(direction[i], eps[i]) if found is None else found[0]
+                queries[i] = 1 + len(curves[i])
+        return self._judged(x, moved, wish, before, [0] * len(x), queries, curves)

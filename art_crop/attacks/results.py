@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,6 +27,11 @@ class AttackResult:
     """Forward and backward passes, Grad-CAM's included."""
     queries: int
     """Forward passes alone."""
+    curve: tuple[float, ...] = ()
+    """How the search went: the best value so far after each look at the model; see :attr:`curve_of`."""
+    curve_of: Literal["", "loss", "budget"] = ""
+    """What :attr:`curve` holds: least losses of the attacked model, smallest budgets that succeeded (inf before the
+    first), or nothing where the options leave neither to be known."""
 
 
 def photo_stream(x: Tensor, seed: int, clip: tuple[float, float] = (0.0, 1.0)) -> np.random.Generator:

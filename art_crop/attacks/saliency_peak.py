@@ -194,13 +194,17 @@ class SaliencyPeakFGM(PeakAttack):
         # The first look is at the photo itself, unless that begins with noise.
         before = self._verdict(x, wish).success.tolist() if self.random_init else [False] * len(x)
         taken, active = [0] * len(x), list(range(len(x)))
+        curves: list[list[float]] = [[] for _ in x]
         step, total = torch.zeros_like(x), torch.zeros_like(x)
         for k in range(self.max_iter):
-            success, gradient = self._look(adversarial[active], wish.take(active), decide=self.early_stop or k == 0)
+            gradient, success, loss = self._look(
+                adversarial[active], wish.take(active), decide=self.early_stop or k == 0
+            )
             gradient = gradient if weight is None else gradient * weight[active]
             step[active] = self.momentum * step[active] - unit(gradient, self._norm)
             total[active] += step[active]
-            for i, reached in zip(tuple(active), success.tolist(), strict=True):
+            for i, reached, value in zip(tuple(active), success.tolist(), loss.tolist(), strict=True):
+                curves[i].append(value)
                 before[i], taken[i] = before[i] or (k == 0 and reached and not self.random_init), k + 1
                 if reached and self.early_stop:
                     active.remove(i)
@@ -210,7 +214,7 @@ class SaliencyPeakFGM(PeakAttack):
                     adversarial[i] = placings[i].at(total[i], budget, exact=exact)
             if not active:
                 break
-        return self._judged(x, adversarial, wish, before, taken, [int(self.random_init)] * len(x))
+        return self._judged(x, adversarial, wish, before, taken, [int(self.random_init)] * len(x), curves)
 
     def _smallest_of_each(
         self, x: Tensor, wish: Objective, weight: Tensor | None, eps: list[float]
@@ -232,33 +236,38 @@ class SaliencyPeakFGM(PeakAttack):
         budget along the direction, take the gradient at the end, average it into the direction, and bisect again.
         """
         placing = self._placing(x[0], None if weight is None else weight[0])
-        success, gradient = self._look(placing.grid[None], wish)
+        gradient, success, _ = self._look(placing.grid[None], wish)
         if bool(success):
-            return self._judged(x, placing.grid[None], wish, [True], [1], [0])
+            return self._judged(x, placing.grid[None], wish, [True], [1], [0], [[]])
         reach: float | None = None
-        best, queries, direction = placing.grid[None], 0, torch.zeros_like(x)
+        best, direction, curve = placing.grid[None], torch.zeros_like(x), [math.inf]
         for k in range(self.max_iter):
             downhill = -gradient if weight is None else -gradient * weight
             direction = (direction * k + downhill) / (k + 1)
             along = direction[0]
-            found, found_at, asked = self._bisect(placing, along, wish, eps, reach)
-            queries += asked
+            found, found_at, trail = self._bisect(placing, along, wish, eps, reach)
+            curve += trail
             if found is None:
                 best = found = placing.at(along, eps)[None] if reach is None else best
             elif reach is None or found_at < reach:
                 best, reach = found, found_at
             if k + 1 < self.max_iter:
-                _, gradient = self._look(found, wish)
-        return self._judged(x, best, wish, [False], [self.max_iter], [queries])
+                gradient, _, _ = self._look(found, wish)
+                curve.append(curve[-1])
+        return self._judged(x, best, wish, [False], [self.max_iter], [len(curve) - self.max_iter], [curve])
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
 
-    def _look(self, photos: Tensor, wish: Objective, *, decide: bool = True) -> tuple[Tensor, Tensor]:
-        """Success (n,) and gradient at photos (n, 3, H, W); the success is only binding where it decides something."""
-        gradient, success = self._source(photos, wish, decide and self.judge is None)
+    def _look(self, photos: Tensor, wish: Objective, *, decide: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradient at photos (n, 3, H, W), success (n,), binding only where it decides something, and loss (n,).
+
+        The loss is NaN where the options leave none that is the attacked model's own, at these photos.
+        """
+        gradient, success, loss = self._source(photos, wish, decide and self.judge is None)
         if decide and (success is None or self.judge is not None):
             success = self._verdict(photos, wish).success
-        return torch.zeros(len(photos), dtype=torch.bool) if success is None else success, gradient
+        success = torch.zeros(len(photos), dtype=torch.bool) if success is None else success
+        return gradient, success, torch.full((len(photos),), math.nan) if loss is None else loss
 
     @property
     def _models(self) -> list[PyTorchSaliencyRegressor]:

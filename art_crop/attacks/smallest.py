@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 from torch import Tensor
 
-__all__ = ["bisect"]
+__all__ = ["Bisected", "bisect"]
 
 CLOSE = 0.005
 """How near to the smallest budget the search ends, as a share of it."""
 
 
+class Bisected(NamedTuple):
+    """What a search along a direction found."""
+
+    photo: Tensor | None
+    """At the smallest budget that succeeds; None: none does."""
+    budget: float
+    """That budget; inf: none succeeds."""
+    trail: list[float]
+    """The smallest budget that had succeeded after each query, inf before the first: as long as queries were asked."""
+
+
 def bisect(
     at: Callable[[float], Tensor], succeeds: Callable[[Tensor], bool], most: float, reach: float | None
-) -> tuple[Tensor | None, float, int]:
+) -> Bisected:
     """Smallest budget to half a percent.
 
     Args:
@@ -23,28 +35,27 @@ def bisect(
         succeeds: Whether a photo fulfils its wish; each call is a query.
         most: Largest budget.
         reach: A budget near which the answer is expected; None: nothing is known, the search begins far below ``most``.
-
-    Returns:
-        The photo (None: none succeeds), its budget (inf: none), and the queries asked.
     """
-    asked, low, high, found = 0, 0.0, min(most, reach if reach is not None else most / 64), None
-    while found is None:
+    low, high, found = 0.0, min(most, reach if reach is not None else most / 64), None
+    trail: list[float] = []
+    while True:
         candidate = at(high)
-        asked += 1
         if succeeds(candidate):
             found = candidate
-        elif high >= most:
-            return None, math.inf, asked
-        else:
-            low, high = high, min(most, high * (1.15 if reach is not None else 2))
+        trail.append(high if found is not None else math.inf)
+        if found is not None:
+            break
+        if high >= most:
+            return Bisected(None, math.inf, trail)
+        low, high = high, min(most, high * (1.15 if reach is not None else 2))
     # A corrected direction ends close to the last one's budget: look there first.
     guess = 0.95 * high if reach is not None and low == 0 else (low + high) / 2
     while high - low > CLOSE * high:
         candidate = at(guess)
-        asked += 1
         if succeeds(candidate):
             found, high = candidate, guess
         else:
             low = guess
+        trail.append(high)
         guess = (low + high) / 2 if low > 0 else (0.5 if reach is None else 0.9) * high
-    return found, high, asked
+    return Bisected(found, high, trail)

@@ -55,10 +55,11 @@ SPREAD = 0.06
 
 
 class Look(NamedTuple):
-    """Gradient (n, 3, H, W) of the loss at some photos, and their successes where the same pass has told them."""
+    """Gradient (n, 3, H, W) of the loss at some photos; their successes and losses (n,) where the pass told them."""
 
     gradient: Tensor
     success: Tensor | None
+    loss: Tensor | None = None
 
 
 Source = Callable[[Tensor, Objective, bool], Look]
@@ -71,7 +72,7 @@ def plain(estimator: PyTorchSaliencyRegressor) -> Source:
     def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
         seen = estimator.value_and_gradient(photos, wish, decide=decide)
         assert seen.gradient is not None
-        return Look(seen.gradient, seen.success)
+        return Look(seen.gradient, seen.success, seen.loss)
 
     return look
 
@@ -104,8 +105,8 @@ def with_contrast(source: Source, weight: float) -> Source:
     def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
         target, old = _located(wish, "contrast").spots((photos.shape[-2], photos.shape[-1]), photos, SPREAD)
         raised = unit(opponent_contrast(photos) * (target - old)[:, None])
-        gradient, success = source(photos, wish, decide)
-        return Look(unit(gradient) - weight * raised, success)
+        seen = source(photos, wish, decide)
+        return seen._replace(gradient=unit(seen.gradient) - weight * raised)
 
     return look
 
@@ -176,8 +177,8 @@ def smoothed(source: Source, sigma: float) -> Source:
     """The gradient filtered with a Gaussian of ``sigma`` pixels."""
 
     def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
-        gradient, success = source(photos, wish, decide)
-        return Look(gaussian_blur(gradient, sigma), success)
+        seen = source(photos, wish, decide)
+        return seen._replace(gradient=gaussian_blur(seen.gradient, sigma))
 
     return look
 
@@ -196,12 +197,13 @@ def averaged(source: Source, copies: Sequence[Copy], draws: int, seed: int, clip
     """The mean of the gradients at the photo and at ``draws`` random copies of each kind."""
 
     def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
-        total, success = source(photos, wish, decide)
+        seen = source(photos, wish, decide)
+        total = seen.gradient
         for i, photo in enumerate(photos):
             stream = photo_stream(photo, seed, clip)
             for kind in (kind for _ in range(draws) for kind in copies):
                 total[i] += _through(source, photo[None], wish.take([i]), kind, stream, clip)[0]
-        return Look(total / (1 + draws * len(copies)), success)
+        return seen._replace(gradient=total / (1 + draws * len(copies)))
 
     return look
 

@@ -137,6 +137,7 @@ def blank_row(unit: Unit, photo: PhotoRef, group: str) -> dict[str, Any]:
         "seconds": 0.0,
         "metrics": {},
         "curve": [],
+        "curve_of": "",
         "facts": "{}",
         "image": "",
         "original": "",

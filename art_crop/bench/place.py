@@ -186,6 +186,8 @@ class Workplace:
                 linf=float(np.abs(change).max()),
                 gradients=getattr(case.result, "gradients", 0),
                 queries=getattr(case.result, "queries", 0),
+                curve=list(getattr(case.result, "curve", ())),
+                curve_of=getattr(case.result, "curve_of", ""),
                 metrics={**outcome.metrics, **measured},
                 facts=canonical({**outcome.facts, "ratios": list(case.option("ratios"))}),
             )

@@ -127,7 +127,12 @@ def _second_peak(case: Case) -> Outcome:
     return Outcome(
         success=abs(shift - 1) <= REACHED + 1e-9,
         success_before=start == chosen.target,
-        metrics={"shift": shift, "shift-over-width": over_width, "ratio": chosen.ratio},
+        metrics={
+            "shift": shift,
+            "shift-over-width": over_width,
+            "ratio": chosen.ratio,
+            "way": abs(chosen.target - start) * case.pixels.shape[1] / columns,  # pixels
+        },
         facts=facts,
     )
 

@@ -62,6 +62,7 @@ COLUMNS: Mapping[str, str] = {
     "seconds": "float64",
     "metrics": "map",
     "curve": "list",
+    "curve_of": "string",
     "facts": "string",
     "image": "string",
     "original": "string",
@@ -69,6 +70,8 @@ COLUMNS: Mapping[str, str] = {
     "error_kind": "string",
 }
 """Name and Arrow type of every column, in order; one row is a photo, a setting and a scored model."""
+_LATER = ("curve_of",)
+"""Columns that results of earlier versions lack; they read as empty."""
 _ORDER = ("photo", "scored", "attacked", "method", "eps", "seed", "key")
 
 
@@ -205,7 +208,10 @@ def read_parts(results: Path) -> tuple[pa.Table, list[Path], list[tuple[Path, st
 def _read_part(path: Path) -> pa.Table | Exception:
     wanted = schema()
     try:
-        return arrow().parquet.read_table(path).select(wanted.names).cast(wanted)
+        part = arrow().parquet.read_table(path)
+        for name in set(_LATER) - set(part.column_names):
+            part = part.append_column(name, arrow().array([""] * len(part)))
+        return part.select(wanted.names).cast(wanted)
     except Exception as error:  # a damaged file can raise anything
         return error
 

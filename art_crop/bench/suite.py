@@ -105,8 +105,8 @@ class Data:
         dataset: The plugin; its ``root`` is what ``--images`` names.
         options: Its other options.
         width: Photos are resized to it (Lanczos), in pixels; 0: left as they are.
-        first: Index of the first photo.
-        every: Only every n-th photo from there on.
+        first: Indices of first photos.
+        every: Only every n-th photo, from each of them on.
         selection: "paper-001", or "all" (every photo that has a target).
         selection_options: Limits of the rule, as of :func:`art_crop.datasets.selection.select_target`.
     """
@@ -114,7 +114,7 @@ class Data:
     dataset: str = "folder"
     options: Mapping[str, Any] = field(default_factory=dict)
     width: int = 640
-    first: int = 0
+    first: tuple[int, ...] = (0,)
     every: int = 1
     selection: str = "paper-001"
     selection_options: Mapping[str, Any] = field(default_factory=dict)

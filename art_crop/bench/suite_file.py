@@ -191,7 +191,7 @@ def _data(section: Section) -> Data:
         dataset=dataset,
         options=_options(section),
         width=section.integer("width", standard.width, at_least=0),
-        first=section.integer("first", 0, at_least=0),
+        first=section.integers("first", standard.first, at_least=0),
         every=section.integer("every", 1, at_least=1),
         selection=section.choice("selection", SELECTIONS, standard.selection),
         selection_options=section.plain_table("selection_options"),

@@ -88,8 +88,9 @@ class Section:
         return value
 
     def integers(self, key: str, default: tuple[int, ...], *, at_least: int) -> tuple[int, ...]:
-        """A list of different whole numbers, at least one."""
-        values = self._get(key, list, "a list of whole numbers", list(default))
+        """A list of different whole numbers, at least one; in the file one of them may stand alone."""
+        given = self._get(key, (int, list), "a whole number or a list of them", list(default))
+        values = given if isinstance(given, list) else [given]
         good = all(isinstance(value, int) and not isinstance(value, bool) and value >= at_least for value in values)
         if not values or not good or len(set(values)) < len(values):
             raise self.error(key, f"a list of different whole numbers of at least {at_least} is needed, not {values!r}")

@@ -96,12 +96,12 @@ def choose_photos(suite: Suite, images: Path | None, limit: int | None = None) -
     except TypeError as error:
         cure = "give --images DIR" if images is None else "this dataset takes no --images"
         raise InvalidInputError(f"dataset {data.dataset!r} cannot be opened: {cure} ({error})") from error
-    indices = range(data.first, len(dataset), data.every)
+    indices = sorted({index for start in data.first for index in range(start, len(dataset), data.every)})
     most = min([len(indices), *([suite.limits.photos] if suite.limits.photos else []), *([limit] if limit else [])])
     chosen = list(_refs(dataset, indices[:most], data.dataset))
     if not chosen:
         raise InvalidInputError(
-            f"dataset {data.dataset!r} has {len(dataset)} photos, and the suite begins at number {data.first}"
+            f"dataset {data.dataset!r} has {len(dataset)} photos, and the suite begins at number {min(data.first)}"
         )
     return chosen
 

@@ -98,6 +98,7 @@ def test_a_row_says_what_can_be_measured_again_from_the_kept_file(folder: Path, 
         assert [int(profile.argmax()) for profile in profiles] == [facts["peak"], facts["peak_after"]]
         shift = (facts["peak_after"] - facts["peak"]) / (facts["target"] - facts["peak"])
         assert measured["shift"] == pytest.approx(shift)
+        assert measured["way"] == pytest.approx(abs(facts["target"] - facts["peak"]) * 160 / len(profiles[0]))
         assert row["success"] == (abs(shift - 1) <= 0.1)
         assert facts["crops_after"] == [list(w) for w in model.predict_file(out / row["image"], facts["ratios"]).crops]
     assert rows["coffee.png", "steps"]["success"]
@@ -159,6 +160,25 @@ def test_missing_data_is_said(tmp_path: Path) -> None:
     late = suite(tmp_path, TEXT.replace("width = 160", 'width = 160\ndataset = "scikit-image"\nfirst = 99'))
     with pytest.raises(InvalidInputError, match="has 7 photos, and the suite begins at number 99"):
         run(late, None, tmp_path / "run")
+
+
+def test_several_first_photos(tmp_path: Path) -> None:
+    from art_crop.bench.units import choose_photos
+
+    text = TEXT.replace("width = 160", 'width = 160\ndataset = "scikit-image"\nfirst = [4, 1]\nevery = 5')
+    whole = [
+        photo.name
+        for photo in choose_photos(suite(tmp_path, TEXT.replace("[data]", '[data]\ndataset = "scikit-image"')), None)
+    ]
+    assert [photo.name for photo in choose_photos(suite(tmp_path, text), None)] == [whole[i] for i in (1, 4, 6)]
+
+
+def test_rows_tell_how_the_search_went(folder: Path, tmp_path: Path) -> None:
+    run(suite(tmp_path), folder, tmp_path / "run")
+    good = {row["method"]: row for row in table(tmp_path / "run") if row["photo"] == "coffee.png"}
+    assert [len(good[method]["curve"]) for method in ("steps", "noise")] == [3, 2]
+    assert {row["curve_of"] for row in good.values()} == {"loss"}
+    assert good["steps"]["curve"][-1] < good["steps"]["curve"][0]
 
 
 def test_a_photo_that_takes_too_long_is_recorded(folder: Path, tmp_path: Path) -> None:

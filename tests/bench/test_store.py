@@ -90,3 +90,14 @@ def test_of_two_rows_with_one_key_the_good_one_counts(fake: Any, tmp_path: Path)
     assert read_rows(tmp_path / "run").to_pylist()[0]["error"] == ""
     assert read_rows(tmp_path / "run").num_rows == 1
     assert store.finished() == {good["key"]: ""}
+
+
+def test_results_from_before_a_column_was_added_are_read(filled: Path) -> None:
+    import pyarrow.parquet as pq
+
+    before = read_rows(filled).to_pylist()
+    for part in parts_of(filled / "results"):
+        table = pq.read_table(part)
+        pq.write_table(table.drop_columns(["curve_of"]), part)
+    assert before
+    assert read_rows(filled).to_pylist() == [{**row, "curve_of": ""} for row in before]
