@@ -75,6 +75,7 @@ def run_suite(
     executor: str = "in-process",
     executor_options: Mapping[str, Any] | None = None,
     keep_images: bool = False,
+    every: int = 1,
     limit: int | None = None,
     device: str = "auto",
     retry: bool = False,
@@ -91,7 +92,8 @@ def run_suite(
         executor: Name of an executor plugin.
         executor_options: Its options, such as ``workers``.
         keep_images: Keep every adversarial photo, and each original once.
-        limit: At most so many photos.
+        every: Only every n-th of the suite's photos.
+        limit: At most so many of those.
         device: "auto", "cpu", "cuda", ...
         retry: Compute rows with an error anew.
         command: What the user typed, for ``run.json``.
@@ -108,7 +110,7 @@ def run_suite(
 
     given = {name: str(Path(path).expanduser().absolute()) for name, path in (weights or {}).items()}
     _check_weights(suite, given)
-    photos = choose_photos(suite, images, limit)
+    photos = choose_photos(suite, images, every, limit)
     recipe = Recipe(suite, given, device, keep_images)
     with _threads_kept():
         engine = _executor(executor, executor_options or {})

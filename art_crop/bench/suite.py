@@ -25,8 +25,8 @@ __all__ = [
     "digest",
 ]
 
-PRESENTATION = ("title", "paper", "tables")
-"""Fields that say how numbers are shown; they are no part of a suite's hash."""
+PRESENTATION = ("title", "paper", "tables", "requirements")
+"""Fields that decide no number; they are no part of a suite's hash."""
 
 
 def canonical(value: Any) -> str:
@@ -156,6 +156,7 @@ class Suite:
         seeds: Each is a setting of its own.
         threads: Of torch, for a unit, so that results are the same to the last bit wherever they are computed.
         tables: What reports show, as the file has it.
+        requirements: Distributions with plugins that it needs, as pip writes them.
     """
 
     name: str
@@ -172,6 +173,7 @@ class Suite:
     limits: Limits = field(default_factory=Limits)
     defences: tuple[DefenceUse, ...] = ()
     tables: tuple[Mapping[str, Any], ...] = ()
+    requirements: tuple[str, ...] = ()
 
     def resolved(self) -> dict[str, Any]:
         """Everything the suite says, defaults filled in, as values that JSON can hold."""

@@ -76,13 +76,14 @@ def units_of(keyed: Sequence[tuple[Setting, str]], photos: Sequence[PhotoRef], b
     return units
 
 
-def choose_photos(suite: Suite, images: Path | None, limit: int | None = None) -> list[PhotoRef]:
+def choose_photos(suite: Suite, images: Path | None, every: int = 1, limit: int | None = None) -> list[PhotoRef]:
     """The photos of a suite's dataset, every n-th as the suite says, with their hashes.
 
     Args:
         suite: The suite.
         images: What ``--images`` names: the dataset's ``root``; None for a dataset that needs none.
-        limit: At most so many photos, beside the suite's own limit.
+        every: Only every n-th of the photos that the suite means.
+        limit: At most so many of those, beside the suite's own limit.
 
     Raises:
         InvalidInputError: No such folder, or no photos in it.
@@ -96,7 +97,7 @@ def choose_photos(suite: Suite, images: Path | None, limit: int | None = None) -
     except TypeError as error:
         cure = "give --images DIR" if images is None else "this dataset takes no --images"
         raise InvalidInputError(f"dataset {data.dataset!r} cannot be opened: {cure} ({error})") from error
-    indices = sorted({index for start in data.first for index in range(start, len(dataset), data.every)})
+    indices = sorted({index for start in data.first for index in range(start, len(dataset), data.every)})[::every]
     most = min([len(indices), *([suite.limits.photos] if suite.limits.photos else []), *([limit] if limit else [])])
     chosen = list(_refs(dataset, indices[:most], data.dataset))
     if not chosen:

@@ -45,6 +45,7 @@ def run(
     keep_images: Annotated[
         bool, typer.Option("--keep-images", help="Keep the changed photos, for the report.")
     ] = False,
+    every: Annotated[int, typer.Option(min=1, help="Only every n-th of the suite's photos.", metavar="N")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     retry_failed: Annotated[
@@ -78,6 +79,7 @@ def run(
                 executor=executor,
                 executor_options={name: value for name, value in options.items() if value is not None},
                 keep_images=keep_images,
+                every=every,
                 limit=limit,
                 device=device,
                 retry=retry_failed,

@@ -60,7 +60,7 @@ def overhead(args: argparse.Namespace) -> None:
         made = suite(folder)
         place = Workplace(Recipe(made, {}, "cpu", False))
         hashes = place.check()
-        photos = choose_photos(made, args.images, args.photos)
+        photos = choose_photos(made, args.images, limit=args.photos)
         parts = [photos[i : i + 100] for i in range(0, len(photos), 100)]
         plain, attack, through = np.zeros(2), 0.0, np.zeros(2)
         for part in parts:  # in turns, so that whatever else the machine does slows both

@@ -162,15 +162,14 @@ def test_missing_data_is_said(tmp_path: Path) -> None:
         run(late, None, tmp_path / "run")
 
 
-def test_several_first_photos(tmp_path: Path) -> None:
+def test_several_first_photos_and_every_nth(tmp_path: Path) -> None:
     from art_crop.bench.units import choose_photos
 
-    text = TEXT.replace("width = 160", 'width = 160\ndataset = "scikit-image"\nfirst = [4, 1]\nevery = 5')
-    whole = [
-        photo.name
-        for photo in choose_photos(suite(tmp_path, TEXT.replace("[data]", '[data]\ndataset = "scikit-image"')), None)
-    ]
-    assert [photo.name for photo in choose_photos(suite(tmp_path, text), None)] == [whole[i] for i in (1, 4, 6)]
+    text = TEXT.replace("[data]", '[data]\ndataset = "scikit-image"')
+    whole = [photo.name for photo in choose_photos(suite(tmp_path, text), None)]
+    some = suite(tmp_path, text.replace("width = 160", "first = [4, 1]\nevery = 5"))
+    assert [photo.name for photo in choose_photos(some, None)] == [whole[i] for i in (1, 4, 6)]
+    assert [photo.name for photo in choose_photos(some, None, every=2)] == [whole[i] for i in (1, 6)]
 
 
 def test_rows_tell_how_the_search_went(folder: Path, tmp_path: Path) -> None:
