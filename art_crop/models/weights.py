@@ -8,23 +8,15 @@ returned so that a record can say which weights were used.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
-from art_crop.errors import DownloadError, InvalidInputError, OutputError, WeightsError
+from art_crop.downloads import RemoteFile, cache_folder, download, transfer_bar
+from art_crop.errors import InvalidInputError, WeightsError
 
-CACHE_VARIABLE = "ART_CROP_CACHE"
-"""Environment variable that names another cache folder than the user's default one."""
-
-_CHUNK = 1 << 16
-_TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two pieces
-_LOCAL = ("localhost", "127.0.0.1", "::1")
+__all__ = ["FASTGAZE", "FoundWeights", "WeightFile", "cache_folder", "fetch", "file_sha256", "locate"]
 
 
 @dataclass(frozen=True)
@@ -78,16 +70,6 @@ FASTGAZE = WeightFile(
 )
 
 
-def cache_folder() -> Path:
-    """Folder of fetched files: ``ART_CROP_CACHE`` where that is set, else the user's cache folder of this system."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    import pooch
-
-    return Path(pooch.os_cache("art_crop"))
-
-
 def locate(weight_file: WeightFile, weights: str | os.PathLike[str] | None = None) -> FoundWeights:
     """Find a model's weights: the argument, else the environment variable, else the cache folder. Nothing is fetched.
 
@@ -129,65 +111,11 @@ def fetch(weight_file: WeightFile, *, url: str | None = None, progress: bool = T
         DownloadError: The network or the server failed, or what came is not the expected file; nothing is kept of it.
         OutputError: The cache folder cannot be written.
     """
-    address = weight_file.url if url is None else url
-    if not _is_safe(address):
-        raise InvalidInputError(f"url must start with https:// (or http:// for this machine itself), not {address!r}")
-    import pooch
-    import requests
-
-    try:
-        with _quiet_pooch():
-            path = pooch.retrieve(
-                address,
-                known_hash=f"sha256:{weight_file.sha256}",
-                fname=weight_file.file_name,
-                path=cache_folder(),
-                downloader=_Downloader(weight_file, progress),
-            )
-    except (requests.RequestException, ValueError) as error:
-        # ValueError is pooch's word for another hash; urllib3 raises its own kind for addresses it cannot parse.
-        reason = _network_reason(error)
-        raise DownloadError(f"cannot fetch {weight_file.name} from {address}: {reason}") from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"cannot write {weight_file.file_name} in {cache_folder()}: {reason}") from error
-    return FoundWeights(Path(path), weight_file.sha256, "cache", official=True)
-
-
-class _Downloader:
-    """Pooch's downloader with a limit: not one byte more than the expected file has, and HTTPS at every redirection."""
-
-    def __init__(self, weight_file: WeightFile, progress: bool) -> None:
-        self.weight_file, self.progress = weight_file, progress
-
-    def __call__(self, url: str, output_file: str, _: Any) -> None:
-        import requests
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-        name, size = self.weight_file.name, self.weight_file.size
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        # Without compression on the way, so that the length is the file's own.
-        headers = {"Accept-Encoding": "identity"}
-        with (
-            requests.get(url, stream=True, timeout=_TIMEOUT, headers=headers) as response,
-            Progress(*columns, console=Console(stderr=True), disable=not self.progress) as bar,
-            Path(output_file).open("wb") as file,
-        ):
-            response.raise_for_status()
-            unsafe = [step.url for step in (*response.history, response) if not _is_safe(step.url)]
-            if unsafe:
-                raise DownloadError(f"cannot fetch {name}: {url} leads to {unsafe[0]}, which is not HTTPS")
-            task = bar.add_task(name, total=size)
-            received = 0
-            for piece in response.iter_content(_CHUNK):
-                received += len(piece)
-                if received > size:
-                    raise DownloadError(f"cannot fetch {name}: {url} sends more than the expected {size:,} bytes")
-                file.write(piece)
-                bar.update(task, completed=received)
-        if received < size:
-            raise DownloadError(f"cannot fetch {name}: {url} sent {received:,} of the expected {size:,} bytes")
+    known_hash = f"sha256:{weight_file.sha256}"
+    remote = RemoteFile(weight_file.file_name, weight_file.url, known_hash, weight_file.size)
+    with transfer_bar(weight_file.name, weight_file.size, shown=progress) as tell:
+        path = download(remote, cache_folder(), what=weight_file.name, url=url, tell=tell)
+    return FoundWeights(path, weight_file.sha256, "cache", official=True)
 
 
 def _given(
@@ -215,48 +143,3 @@ def file_sha256(path: Path, what: str = "weights") -> str:
             f"{what}: {str(path)!r} cannot be read ({reason}); allowed: the path of a weight file"
         ) from error
     return digest.hexdigest()
-
-
-def _is_safe(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and (
-            parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOCAL)
-        )
-    except ValueError:
-        return False
-
-
-def _network_reason(error: Exception) -> str:
-    """What went wrong, in words; the libraries' own texts are chains of object descriptions."""
-    import requests
-
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"the server answered {error.response.status_code} {error.response.reason}".rstrip()
-    kinds: tuple[tuple[type[Exception], str], ...] = (
-        (requests.Timeout, "the server did not answer in time"),
-        (requests.exceptions.SSLError, "the server's certificate is not valid here"),
-        (requests.exceptions.ProxyError, "the proxy refuses or cannot be reached"),
-        (requests.exceptions.ChunkedEncodingError, "the connection broke before the file was complete"),
-        (requests.ConnectionError, "the server cannot be reached, or the connection broke"),
-        (requests.TooManyRedirects, "the address leads in circles"),
-        (requests.RequestException, "the address cannot be used"),
-    )
-    for kind, reason in kinds:
-        if isinstance(error, kind):
-            return reason
-    return "what came is not the published file (its SHA-256 differs)"
-
-
-@contextmanager
-def _quiet_pooch() -> Iterator[None]:
-    """Without pooch's announcements: the progress bar says the same, and scripts asked for silence."""
-    import pooch
-
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -204,7 +204,7 @@ def test_a_server_that_does_not_speak_tls(server: tuple[str, list[str]]) -> None
 def test_a_silent_server_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
-    monkeypatch.setattr("art_crop.models.weights._TIMEOUT", (0.2, 0.2))
+    monkeypatch.setattr("art_crop.downloads._TIMEOUT", (0.2, 0.2))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/right"
         with pytest.raises(DownloadError, match="did not answer in time"):
