@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from art_crop.cli.console import BAD_INPUT, FAILED, err, errors_as_sentences, out, progress_bar
+from art_crop.cli.console import BAD_INPUT, FAILED, err, errors_as_sentences, out, progress
 from art_crop.cli.options import literal, plain, say_error
 
 if TYPE_CHECKING:
     from art_crop.bench.runner import Summary
 
-__all__ = ["EXAMPLES", "run"]
+__all__ = ["EXAMPLES", "SUITES_EXAMPLES", "run", "suites"]
 
 EXAMPLES = """
 Examples:
@@ -27,6 +27,13 @@ Examples:
   art-crop bench run my-suite.toml --images photos/ --out run --executor local --workers 4 --keep-images
 
   art-crop bench run my-suite.toml --images photos/ --out run --executor ray --address auto
+"""
+SUITES_EXAMPLES = """
+Examples:
+
+  art-crop bench suites
+
+  art-crop bench suites my-suite.toml --json
 """
 
 
@@ -65,12 +72,7 @@ def run(
 
         chosen = load_suite(suite_path(suite))
         options: dict[str, Any] = {"workers": workers, "address": address}
-        with progress_bar() as bar:
-            task = bar.add_task(chosen.name, total=None, note="loading models")
-
-            def progress(kept: int, rows: int, note: str) -> None:
-                bar.update(task, completed=kept, total=rows, note=note)
-
+        with progress(chosen.name, "loading models") as tell:
             summary = run_suite(
                 chosen,
                 images=images,
@@ -84,13 +86,71 @@ def run(
                 device=device,
                 retry=retry_failed,
                 command=command_line(sys.argv),
-                progress=progress,
+                progress=tell,
             )
         _tell(summary, out_path)
         if summary.stopped:
             raise typer.Exit(130)
         if summary.failed:
             raise typer.Exit(FAILED)
+
+
+def suites(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="TOML files, or names; without any: all that are shipped.", metavar="SUITE"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+) -> None:
+    """Check suites, and say what each measures. Nothing is loaded or run.
+
+    Exit code: 0; 2 where a suite that was named cannot be used as it is.
+    """
+    with errors_as_sentences():
+        import json
+
+        from art_crop.bench.suite_file import shipped_suites
+
+        rows = [_about(name) for name in files or shipped_suites()]
+        if as_json:
+            typer.echo(json.dumps(rows, indent=2))
+        else:
+            _say_suites(rows)
+        if files and any(row["error"] for row in rows):
+            raise typer.Exit(BAD_INPUT)
+
+
+def _about(name: str) -> dict[str, Any]:
+    from art_crop.bench.suite_file import SuiteError, load_suite
+
+    try:
+        suite = load_suite(suite_path(name))
+    except SuiteError as error:
+        return {"name": plain(name), "error": plain(error)}
+    settings = list(suite.settings())
+    return {
+        "name": suite.name,
+        "title": suite.title,
+        "protocol": suite.protocol,
+        "attacked": list(dict.fromkeys(setting.attacked for setting in settings if setting.attacked)),
+        "scored": list(dict.fromkeys(setting.scored for setting in settings)),
+        "dataset": suite.data.dataset,
+        "settings": len(settings),
+        "sha256": suite.sha256,
+        "error": "",
+    }
+
+
+def _say_suites(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        out.print(literal(row["name"]), style="bold")
+        lines = [row["error"]]
+        if not row["error"]:
+            count = f"{row['settings']} setting{'s' if row['settings'] != 1 else ''}"
+            attacked = f"{', '.join(row['attacked'])} attacked, " if row["attacked"] else ""
+            lines = [row["title"], f"{attacked}{', '.join(row['scored'])} scored; photos: {row['dataset']}; {count}"]
+        for line in lines:
+            out.print(literal(f"  {line}"))
 
 
 def suite_path(name: str) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +16,7 @@ from art_crop.errors import ArtCropError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["BAD_INPUT", "FAILED", "err", "errors_as_sentences", "out", "progress_bar", "tracked"]
+__all__ = ["BAD_INPUT", "FAILED", "err", "errors_as_sentences", "out", "progress", "progress_bar", "tracked"]
 
 Item = TypeVar("Item")
 
@@ -69,6 +70,43 @@ def progress_bar() -> Progress:
         console=err,
         disable=not sys.stderr.isatty(),
     )
+
+
+@contextmanager
+def progress(description: str, note: str, *, every: float = 60.0) -> Iterator[Callable[[int, int, str], None]]:
+    """A function that is told what is done, of how many, with a note, and shows it.
+
+    On a terminal it moves a bar; in a log it writes a line now and then, with an estimate of the time left.
+
+    Args:
+        description: What is under way.
+        note: Shown until the first call.
+        every: Seconds between lines of a log.
+    """
+    if sys.stderr.isatty():
+        with progress_bar() as bar:
+            task = bar.add_task(description, total=None, note=note)
+            yield lambda done, total, text: bar.update(task, completed=done, total=total, note=text)
+        return
+    began, last, at_first = time.monotonic(), time.monotonic(), -1
+
+    def tell(done: int, total: int, text: str) -> None:
+        nonlocal began, last, at_first
+        now = time.monotonic()
+        if at_first < 0:  # what was there already tells nothing about how fast it goes
+            began, at_first = now, done
+        elif done < total and now - last < every:
+            return
+        last, fresh = now, done - at_first
+        left = f", about {_duration((now - began) * (total - done) / fresh)} left" if fresh > 0 and done < total else ""
+        err.print(f"{description}: {done} of {total}{left}{f', {text}' if text else ''}", markup=False)
+
+    yield tell
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{round(seconds)} s" if minutes < 2 else f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def tracked(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:

@@ -79,6 +79,7 @@ app.add_typer(models_command.app, name="models")
 
 bench = typer.Typer(no_args_is_help=True, help="Run benchmark suites, and report on their results.")
 bench.command("run", epilog=bench_command.EXAMPLES, help=_prose(bench_command.run))(bench_command.run)
+bench.command("suites", epilog=bench_command.SUITES_EXAMPLES, help=_prose(bench_command.suites))(bench_command.suites)
 for name, examples in (
     ("report", bench_report_command.REPORT_EXAMPLES),
     ("compare", bench_report_command.COMPARE_EXAMPLES),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def bench(*arguments: object) -> tuple[int, str]:
     return result.exit_code, " ".join(result.output.split())
 
 
-@pytest.mark.parametrize("command", ["run", "report", "compare", "leaderboard"])
+@pytest.mark.parametrize("command", ["run", "suites", "report", "compare", "leaderboard"])
 def test_every_command_shows_examples(command: str) -> None:
     result = CliRunner().invoke(app, ["bench", command, "--help"])
     assert result.exit_code == 0
@@ -32,6 +33,25 @@ def test_a_shipped_suite_by_its_name(tmp_path: Path) -> None:
     assert "6 results in all; 6 computed now; 0 kept from before" in said
     code, said = bench("smoke", "--out", tmp_path / "run", "--limit", 1, "--device", "cpu")
     assert (code, "6 results in all; 0 computed now; 6 kept from before" in said) == (0, True)
+
+
+def test_shipped_suites_are_listed() -> None:
+    result = CliRunner().invoke(app, ["bench", "suites", "smoke", "minimal", "--json"])
+    smoke, minimal = json.loads(result.stdout)
+    assert (smoke["name"], smoke["dataset"], smoke["scored"], smoke["settings"]) == (
+        *("smoke", "scikit-image", ["gaze-lite"]),
+        6,
+    )
+    assert minimal["attacked"] == ["fastgaze", "gaze-lite"]
+    everything = CliRunner().invoke(app, ["bench", "suites"]).stdout
+    assert all(name in everything for name in ("icip2022_table1_2", "crop_window", "transfer"))
+
+
+def test_a_suite_is_checked_without_a_run(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('name = "mine"\nprotocol = "second-peek"\n[models.gaze-lite]\n')
+    result = CliRunner().invoke(app, ["bench", "suites", str(tmp_path / "mine.toml")])
+    assert result.exit_code == 2
+    assert "mine.toml: attack: at least one" in " ".join(result.stdout.split())
 
 
 def test_failed_photos_are_told_by_the_exit_code(tmp_path: Path) -> None:

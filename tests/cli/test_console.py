@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from art_crop.cli.console import BAD_INPUT, errors_as_sentences, tracked
+from art_crop.cli.console import BAD_INPUT, errors_as_sentences, progress, tracked
 from art_crop.errors import ImageFileError, InvalidInputError
 
 
@@ -35,3 +35,19 @@ def test_bugs_show_themselves() -> None:
 def test_progress_lets_the_items_through(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(tracked(iter("abc"), 3, "reading")) == ["a", "b", "c"]
     assert capsys.readouterr().err.strip() == "", "no bar where nobody watches"
+
+
+def test_a_log_tells_how_far_it_is_and_how_long_it_takes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("art_crop.cli.console.time.monotonic", lambda: now[0])
+    with progress("suite", "loading") as tell:
+        for seconds, done, note in ((20, 50, ""), (10, 55, ""), (60, 60, "1 failed"), (50, 65, ""), (500, 90, "")):
+            now[0] += seconds
+            tell(done, 90, note)
+    assert capsys.readouterr().err.splitlines() == [
+        "suite: 50 of 90",  # kept from before
+        "suite: 60 of 90, about 4 min left, 1 failed",  # 10 in 70 s
+        "suite: 90 of 90",
+    ]
