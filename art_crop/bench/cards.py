@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from art_crop.bench.frame import Frame, load_run
 from art_crop.bench.measures import Cell, measure, reached
 from art_crop.bench.robustness import relative_gains, robustness_scores
-from art_crop.bench.statistics import mean_interval, share_interval
+from art_crop.bench.statistics import mean_interval, per_photo, share_interval
 from art_crop.bench.store import RunInfo
 from art_crop.errors import InvalidInputError
 
@@ -73,7 +73,7 @@ def _card(info: RunInfo, frame: Frame, name: str, mask: Mask) -> dict[str, Any]:
         "machine": dict(info.machine),
         "data": dict(info.data),
         "started": info.started,
-        "photos": len(np.unique(frame.text("photo").codes[mask])),
+        "photos": len(np.unique(frame.photos[mask])),
         "robust": _robust(frame, mask),
         "robust_by_budget": _by_budget(frame, mask),
         "attacks": _attacks(frame, mask),
@@ -83,10 +83,10 @@ def _card(info: RunInfo, frame: Frame, name: str, mask: Mask) -> dict[str, Any]:
 
 
 def _robust(frame: Frame, mask: Mask) -> dict[str, Any]:
-    """Share of photos that no attack took to its goal, with its Wilson interval; n is 0 where that is not known."""
+    """Share of photos that no attack and no seed took to its goal, with its Wilson interval; n is 0: not known."""
     good = reached(frame)
     known = mask & ~np.isnan(good)
-    photos, place = np.unique(frame.text("photo").codes[known], return_inverse=True)
+    photos, place = np.unique(frame.photos[known], return_inverse=True)
     if not len(photos):
         return {"n": 0, "estimate": 0.0, "low": 0.0, "high": 0.0}
     fallen = np.bincount(place.ravel(), weights=good[known], minlength=len(photos)) > 0
@@ -117,15 +117,18 @@ def _attacks(frame: Frame, mask: Mask) -> list[dict[str, Any]]:
                         "method": method,
                         "attacked": attacked,
                         "eps": None if np.isnan(value) else float(value),
-                        "success": _numbers(success.cell(good, cell)),
-                        "median_l2_of_successes": _numbers(change.cell(l2, cell)),
+                        "success": _numbers(success.cell(good, frame.photos, cell)),
+                        "median_l2_of_successes": _numbers(change.cell(l2, frame.photos, cell)),
                     }
                 )
     return found
 
 
 def _quality(info: RunInfo, frame: Frame, mask: Mask) -> dict[str, Any] | None:
-    """Robustness score and relative gain of a model that gives scores, with bootstrap intervals."""
+    """Robustness score and relative gain of a model that gives scores, with bootstrap intervals over photos.
+
+    A photo's number is the mean over the attacks, budgets and seeds that it was given.
+    """
     before, after = (frame.numbers(name) for name in _SCORES)
     known = mask & ~np.isnan(before) & ~np.isnan(after)
     if not known.any():
@@ -137,11 +140,11 @@ def _quality(info: RunInfo, frame: Frame, mask: Mask) -> dict[str, Any] | None:
         gains = relative_gains(before[known], after[known], low=low, high=high)
     except (InvalidInputError, TypeError, ValueError) as error:
         raise InvalidInputError(f"protocol_options.score_range of suite {info.suite}: {error}") from error
-    return {
-        "score_range": [low, high],
-        "robustness_score": {"n": int(known.sum()), **mean_interval(scores)._asdict()},
-        "relative_gain": {"n": int(known.sum()), **mean_interval(gains)._asdict()},
-    }
+    found: dict[str, Any] = {"score_range": [low, high]}
+    for key, numbers in (("robustness_score", scores), ("relative_gain", gains)):
+        of_photos = per_photo(numbers, frame.photos[known])
+        found[key] = {"n": len(of_photos), **mean_interval(of_photos)._asdict()}
+    return found
 
 
 def _numbers(cell: Cell) -> dict[str, Any]:

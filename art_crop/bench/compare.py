@@ -1,7 +1,8 @@
 """``art-crop bench compare``: what is different between two runs of one suite, photo by photo.
 
 Only results that both runs have are compared: the same photo (by its content), method, attacked and scored model,
-budget, norm and seed. Shares differ by McNemar's exact test, means by the sign-flip permutation test, and p-values are
+budget, norm and seed. A photo's difference is the mean over its results in a cell, its seeds say. Shares differ by
+McNemar's exact test where each photo has one result, all else by the sign-flip permutation test, and p-values are
 corrected for their number by Holm's method; intervals of differences are bootstrapped over photos.
 """
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from art_crop.bench.frame import Frame, load_run
 from art_crop.bench.measures import Measure, measure
-from art_crop.bench.statistics import holm, mcnemar, mean_interval, sign_flip
+from art_crop.bench.statistics import holm, mcnemar, mean_interval, per_photo, sign_flip
 from art_crop.bench.store import RunInfo
 from art_crop.errors import InvalidInputError
 
@@ -39,7 +40,7 @@ class Difference:
     """One measure of one method, budget and pair of models in both runs; ``difference`` is b minus a.
 
     Attributes:
-        n: Pairs.
+        n: Photos.
         low: Lower end of the difference's 95% interval.
         high: Its upper end.
         p: Of the paired test.
@@ -105,6 +106,7 @@ def compare_runs(run_a: Path, run_b: Path, *, measures: Sequence[str] = (), acro
         )
     wanted = [_comparable(name) for name in measures] or _default_measures(a, b)
     values = [(one, one.values(a)[rows_a], one.values(b)[rows_b]) for one in wanted]
+    photos = a.photos[rows_a]
     groups = [a.text(key).codes[rows_a] for key in _CELL] + [np.nan_to_num(a.numbers("eps")[rows_a], nan=-1.0)]
     _, first, cell = np.unique(np.column_stack(groups), axis=0, return_index=True, return_inverse=True)
     found = []
@@ -113,7 +115,7 @@ def compare_runs(run_a: Path, run_b: Path, *, measures: Sequence[str] = (), acro
         where = {key: a.text(key).categories[a.text(key).codes[rows_a[start]]] for key in _CELL}
         eps = float(a.numbers("eps")[rows_a[start]])
         for one, of_a, of_b in values:
-            difference = _difference(one, of_a[here], of_b[here])
+            difference = _difference(one, of_a[here], of_b[here], photos[here])
             if difference is not None:
                 found.append({**where, "eps": None if np.isnan(eps) else eps, "measure": one.name, **difference})
     corrected = holm([row["p"] for row in found])
@@ -128,7 +130,7 @@ def compare_runs(run_a: Path, run_b: Path, *, measures: Sequence[str] = (), acro
 
 def _comparable(name: str) -> Measure:
     one = measure(name)
-    if one.kind == "median" or one.of_successes:
+    if one.kind in ("median", "largest") or one.of_successes:
         raise InvalidInputError(f"measures: {name!r} cannot be compared in pairs; shares and means can")
     return one
 
@@ -152,7 +154,10 @@ def _pairs(a: Frame, b: Frame) -> tuple[Rows, Rows, int]:
     keys = list(_KEY)
     codes = _codes(a, b, in_a, in_b, keys)
     if any(len(np.unique(one)) < len(one) for one in codes):  # one method with several values of a parameter
-        codes = _codes(a, b, in_a, in_b, [*keys, "params"])
+        keys.append("params")
+        codes = _codes(a, b, in_a, in_b, keys)
+    if any(len(np.unique(one)) < len(one) for one in codes):  # the same photo under several names
+        codes = _codes(a, b, in_a, in_b, [*keys, "group", "photo"])
     (code_a, first_a), (code_b, first_b) = (np.unique(one, return_index=True) for one in codes)
     doubled = len(in_a) - len(code_a) + len(in_b) - len(code_b)
     _, place_a, place_b = np.intersect1d(code_a, code_b, assume_unique=True, return_indices=True)
@@ -181,15 +186,15 @@ def _codes(a: Frame, b: Frame, in_a: Rows, in_b: Rows, keys: Sequence[str]) -> l
     return [combined[: len(in_a)], combined[len(in_a) :]]
 
 
-def _difference(one: Measure, of_a: Values, of_b: Values) -> dict[str, Any] | None:
+def _difference(one: Measure, of_a: Values, of_b: Values, photos: NDArray[np.int64]) -> dict[str, Any] | None:
     """Numbers of one cell; None where no pair has both values."""
     known = ~np.isnan(of_a) & ~np.isnan(of_b)
     if not known.any():
         return None
-    of_a, of_b = of_a[known], of_b[known]
+    of_a, of_b = (per_photo(values[known], photos[known]) for values in (of_a, of_b))
     change = of_b - of_a
     mean, low, high = mean_interval(change)
-    if one.kind == "share":
+    if one.kind == "share" and bool(np.isin(change, (-1, 0, 1)).all()):
         p = mcnemar(int((change > 0).sum()), int((change < 0).sum()))
     else:
         p = sign_flip(change)

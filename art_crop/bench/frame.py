@@ -66,6 +66,7 @@ class Frame:
         self._text: dict[str, Text] = {}
         self._numbers: dict[str, Values] = {}
         self._metrics: dict[str, Values] | None = None
+        self._photos: NDArray[np.int64] | None = None
         kinds = self.text("error_kind")
         self.excluded = np.any([kinds.equals(kind) for kind in LEFT_OUT], axis=0)
         """Rows that are no part of any share, and no failure."""
@@ -93,6 +94,18 @@ class Frame:
             rank[places] = np.arange(len(categories))
             self._text[name] = Text(rank[codes], tuple(categories[k] for k in places))
         return self._text[name]
+
+    @property
+    def photos(self) -> NDArray[np.int64]:
+        """A number for each row, equal where the photo is: the same data, name and content."""
+        if self._photos is None:
+            combined = np.zeros(len(self), np.int64)
+            for name in ("photo_sha256", "photo", "group"):
+                text = self.text(name)
+                _, place = np.unique(combined * max(1, len(text.categories)) + text.codes, return_inverse=True)
+                combined = place.ravel().astype(np.int64)
+            self._photos = combined
+        return self._photos
 
     def numbers(self, name: str) -> Values:
         """A column of numbers or of yes and no, float64, or else the metric of that name; NaN where there is none."""
@@ -160,14 +173,22 @@ class Frame:
         return self._numbers["_ratio"]
 
     def curves(self, rows: NDArray[np.intp]) -> list[Values]:
-        """The query curves of some rows, those that have one."""
+        """The curves of some rows, those that have one; an entry that is null or NaN is the one before it."""
         found = self.table.column("curve").take(arrow().array(rows)).to_pylist()
-        return [np.asarray(curve, dtype=np.float64) for curve in found if curve]
+        return [_steady(np.asarray(curve, dtype=np.float64)) for curve in found if curve]
 
     def rows(self, indices: NDArray[np.intp], columns: list[str] | None = None) -> list[dict[str, Any]]:
         """Some rows as dictionaries."""
         table = self.table.select(columns) if columns is not None else self.table
         return list(table.take(arrow().array(indices)).to_pylist())
+
+
+def _steady(curve: Values) -> Values:
+    known = ~np.isnan(curve)
+    if bool(known.all()):
+        return curve
+    last = np.maximum.accumulate(np.where(known, np.arange(len(curve)), -1))
+    return np.where(last < 0, np.inf, curve[np.maximum(last, 0)])
 
 
 def load_run(run: Path) -> tuple[RunInfo, Frame]:

@@ -1,32 +1,29 @@
-"""The numbers that a cell of a report's table may hold, by the names that suites use.
+"""The numbers that a cell of a report's table may hold, by the names of :mod:`art_crop.bench.table_spec`.
 
-``share-at-target``, ``share-over-90``, ``success``, ``mean X``, ``median X`` and ``clipped mean X``, X being a column
-or a metric (a metric's name alone is its mean); each may end in ``of successes``.
+A cell's unit is the photo: several results of one photo are their mean, or for the largest value, all looked at.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from art_crop.bench.frame import Frame
-from art_crop.bench.statistics import mean_interval, median_interval, share_interval
-from art_crop.errors import InvalidInputError
+from art_crop.bench.statistics import mean_interval, median_interval, per_photo, share_of_photos
+from art_crop.bench.table_spec import Kind, parse_measure
 from art_crop.metrics.intervals import Interval
 
 __all__ = ["LABELS", "Cell", "Measure", "at_target", "measure", "reached"]
 
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
-Kind = Literal["share", "mean", "median", "clipped mean"]
 
 _SHIFTS = ("shift", "peak-shift", "mean-clipped-shift", "shift-over-width")
 LABELS = {
     "share-at-target": "at the target",
+    "share-within-16px": "at the target, or within 16 px",
     "share-over-90": "shift over 90%",
     "success": "success",
     "success-before": "success before",
@@ -40,14 +37,27 @@ LABELS = {
 }
 """Headings of columns and metrics whose names are not what a reader would call them."""
 _TOLERANCE = 0.1 + 1e-9  # 1.1 - 1 is a little more than 0.1 in binary
+_NEAR = 16.0  # pixels: a cell of a cropper's map
 
 
 @dataclass(frozen=True)
 class Cell:
-    """An estimate with its interval and the number of photos behind it; nothing measured has n = 0 and no interval."""
+    """An estimate, the number of photos behind it, and its interval; nothing measured has n = 0 and neither.
+
+    Attributes:
+        n: Photos.
+        interval: Estimate with the ends of its 95% interval; None where there is nothing to estimate.
+        largest: A largest value, which is no estimate and has no interval.
+    """
 
     n: int
     interval: Interval | None = None
+    largest: float | None = None
+
+    @property
+    def value(self) -> float | None:
+        """The estimate, or the largest value; None where nothing was measured."""
+        return self.interval.estimate if self.interval is not None else self.largest
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,8 @@ class Measure:
         """The value of every row, NaN where the measure does not apply; shares are 0 and 1."""
         if self.column == "share-at-target":
             values = at_target(frame)
+        elif self.column == "share-within-16px":
+            values = _within(frame)
         elif self.column == "share-over-90":
             shift = frame.numbers("shift")
             values = np.where(np.isnan(shift), np.nan, shift > 0.9)
@@ -88,21 +100,24 @@ class Measure:
         kept = frame.measured & (reached(frame) == 1) if self.of_successes else frame.measured
         return np.where(kept, values, np.nan)
 
-    def cell(self, values: Values, mask: Mask) -> Cell:
-        """The number of some rows, from :meth:`values`."""
-        found = values[mask]
-        found = found[~np.isnan(found)]
-        n = len(found)
-        if n == 0:
+    def cell(self, values: Values, photos: NDArray[np.int64], mask: Mask) -> Cell:
+        """The number of some rows, from :meth:`values` and from the photo of every row."""
+        kept = mask & ~np.isnan(values)
+        found, of = values[kept], photos[kept]
+        if not len(found):
             return Cell(0)
-        if self.kind == "share":
-            return Cell(n, share_interval(int(found.sum()), n))
-        return Cell(n, median_interval(found) if self.kind == "median" else mean_interval(found))
+        if self.kind == "largest":
+            return Cell(len(np.unique(of)), largest=float(found.max()))
+        found = per_photo(found, of)
+        kind = {"share": share_of_photos, "median": median_interval}.get(self.kind, mean_interval)
+        return Cell(len(found), kind(found))
 
     def text(self, value: float) -> str:
         """A value as tables show it."""
         if self.percent:
             return f"{round(100 * value, 1) + 0.0:.1f}%"  # + 0.0: there is no minus nought
+        if self.kind == "largest":  # whether a budget of 10 was kept is a question of the fifth digit
+            return f"{value + 0.0:.5g}"
         return f"{value:.0f}" if abs(value) >= 1_000 else f"{value + 0.0:.3g}" if abs(value) < 10 else f"{value:.1f}"
 
 
@@ -112,31 +127,25 @@ def measure(name: str) -> Measure:
     Raises:
         InvalidInputError: It is none; the message says which there are.
     """
-    text, found = re.subn(r"\s+of successes$", "", name.strip()) if isinstance(name, str) else ("", 0)
-    kind: Kind
-    if text in ("share-at-target", "share-over-90", "success", "success-before"):
-        kind, column = "share", text
-    else:
-        match = re.fullmatch(r"(?:(clipped mean|mean|median)\s+)?([a-z0-9_.-]+)", text)
-        if match is None or text in ("mean", "median"):
-            raise InvalidInputError(
-                f"values: {name!r} is no measure; allowed: share-at-target, share-over-90, success, success-before, "
-                "mean X, median X, clipped mean X (X a metric or l2, linf, seconds, queries, gradients), "
-                "each with or without 'of successes'"
-            )
-        prefix = match[1] or "mean"
-        kind = "clipped mean" if prefix == "clipped mean" else "median" if prefix == "median" else "mean"
-        column = match[2]
+    kind, column, of_successes = parse_measure(name)
     label = LABELS.get(column, column.replace("_", " "))
     label = label if kind == "share" else f"{kind} {label}"
-    label += " of successes" if found else ""
-    return Measure(name, label, kind, column, bool(found), kind == "share" or column in _SHIFTS)
+    label += " of successes" if of_successes else ""
+    return Measure(name, label, kind, column, of_successes, kind == "share" or column in _SHIFTS)
 
 
 def at_target(frame: Frame) -> Values:
     """1 where the peak ended within 10% of its way to the target, else 0; NaN without a shift."""
     shift = frame.numbers("shift")
     return np.where(np.isnan(shift), np.nan, np.abs(shift - 1) <= _TOLERANCE)
+
+
+def _within(frame: Frame) -> Values:
+    """1 where the peak ended within 10% of its way to the target or within 16 pixels of it; NaN without a way."""
+    shift, way = frame.numbers("shift"), frame.numbers("way")
+    with np.errstate(divide="ignore"):
+        reach = np.maximum(_TOLERANCE, _NEAR / np.abs(way) + 1e-9)
+    return np.where(np.isnan(shift) | np.isnan(way), np.nan, np.abs(shift - 1) <= reach)
 
 
 def reached(frame: Frame) -> Values:

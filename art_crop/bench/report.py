@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,7 +134,7 @@ def _markdown_table(table: Table) -> list[str]:
 
 def _markdown_cell(one: Measure, cell: Cell) -> str:
     if cell.interval is None:
-        return "–"
+        return "–" if cell.value is None else one.text(cell.value)
     low, high = (one.text(end).rstrip("%") for end in cell.interval[1:])
     return f"{one.text(cell.interval.estimate)} [{low}, {high}]"
 
@@ -145,7 +144,9 @@ def _json_table(table: Table) -> dict[str, Any]:
     for line in table.lines:
         cells = {}
         for one, cell, paper in zip(table.measures, line.cells, line.paper, strict=True):
-            numbers: Mapping[str, Any] = {"n": cell.n, **(cell.interval._asdict() if cell.interval else {})}
+            numbers: dict[str, Any] = {"n": cell.n, **(cell.interval._asdict() if cell.interval else {})}
+            if cell.largest is not None:
+                numbers["largest"] = cell.largest
             cells[one.name] = {**numbers, **({} if paper is None else {"paper": paper})}
         lines.append({"row": line.row, "column": line.column, "cells": cells})
     return {

@@ -28,6 +28,7 @@ from art_crop.bench.suite import AttackUse, Data, DefenceUse, Limits, ModelUse, 
 from art_crop.bench.toml_section import Section, SuiteError
 from art_crop.errors import ArtCropError, InvalidInputError, MissingDependencyError
 from art_crop.plugins.lookup import find
+from art_crop.plugins.requirements import missing
 from art_crop.plugins.specs import Kind
 
 __all__ = ["MASKS", "SELECTIONS", "SuiteError", "load_suite", "shipped_suites"]
@@ -48,6 +49,7 @@ def load_suite(path: str | Path) -> Suite:
     """
     file = Path(path).expanduser()
     top = Section(_parse(file), file.name, "")
+    requirements = _requirements(top)
     defences = tuple(_defence(section) for section in top.named_tables("defences"))
     models = tuple(_model(section, [d.name for d in defences]) for section in top.named_tables("models"))
     names = [model.name for model in models]
@@ -72,6 +74,7 @@ def load_suite(path: str | Path) -> Suite:
         threads=top.integer("threads", 1, at_least=1),
         limits=_limits(top.section("limits")),
         tables=tuple(_table(section) for section in top.tables("table")),
+        requirements=requirements,
     )
     top.finish()
     _check(suite, top)
@@ -105,6 +108,19 @@ def _parse(file: Path) -> dict[str, Any]:
         raise SuiteError(f"{file}: cannot be read: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SuiteError(f"{file.name}: is not TOML: {error}") from error
+
+
+def _requirements(top: Section) -> tuple[str, ...]:
+    """Distributions without which the names below mean nothing, so that they are looked for first."""
+    requirements = top.texts("requirements", ())
+    try:
+        lacking = missing(requirements)
+    except ValueError as error:  # packaging's InvalidRequirement
+        raise top.error("requirements", f"requirements of pip are needed: {error}") from None
+    if lacking:
+        names = " ".join(f'"{name}"' for name in lacking)
+        raise top.error("requirements", f"this suite needs {', '.join(lacking)}: pip install {names}")
+    return requirements
 
 
 def _plugin(section: Section, kind: Kind, default: str | None = None) -> str:
@@ -206,7 +222,7 @@ def _data(section: Section) -> Data:
 
 
 def _table(section: Section) -> dict[str, Any]:
-    """What a report shows; whether its measures exist is the report's to say, for a plugin may bring them."""
+    """What a report shows; :func:`_check_tables` looks at what it asks for."""
     for key in ("title", "rows", "columns", "note"):
         section.text(key, "")
     section.texts("values", ())
@@ -240,13 +256,8 @@ def _check(suite: Suite, top: Section) -> None:
         check_options(protocol, suite.protocol_options)
     except InvalidInputError as error:
         raise top.error("protocol_options", str(error)) from None
-    for i, metric in enumerate(suite.metrics):
-        try:
-            task = find("metric", metric).spec.task
-        except ArtCropError as error:
-            raise top.error(f"metrics[{i}]", str(error).removeprefix("name: ")) from None
-        if task:
-            raise top.error(f"metrics[{i}]", f"{metric!r} is no measure of two photos; such as psnr, ssim, linf")
+    _check_metrics(suite, top)
+    _check_tables(suite, top)
     task_of = {model.name: find("model", model.plugin).spec.task for model in suite.models}
     for i, attack in enumerate(suite.attacks):
         wanted = find("attack", attack.plugin).spec.task
@@ -273,3 +284,30 @@ def _check(suite: Suite, top: Section) -> None:
             raise top.error(
                 f"attack[{i}].method", f"{attack.method!r} stands there already for the same models attacked"
             )
+
+
+def _check_metrics(suite: Suite, top: Section) -> None:
+    for i, metric in enumerate(suite.metrics):
+        try:
+            task = find("metric", metric).spec.task
+        except ArtCropError as error:
+            raise top.error(f"metrics[{i}]", str(error).removeprefix("name: ")) from None
+        if task:
+            raise top.error(f"metrics[{i}]", f"{metric!r} is no measure of two photos; such as psnr, ssim, linf")
+
+
+def _check_tables(suite: Suite, top: Section) -> None:
+    """A table that could not be made is found before anything runs, not hours later by the report."""
+    from art_crop.bench.protocols import protocol_called
+    from art_crop.bench.table_spec import check_table
+
+    metrics = [*protocol_called(suite.protocol).measures, *suite.metrics]
+    methods = [attack.method for attack in suite.attacks]
+    checked = 0
+    try:
+        for table in suite.tables:
+            check_table(table, metrics, methods)
+            checked += 1
+    except InvalidInputError as error:
+        key, _, text = str(error).partition(": ")
+        raise top.error(f"table[{checked}].{key}", text) from None

@@ -104,7 +104,7 @@ def summarise(run: Path) -> Summary:
         frame=frame,
         title=str(suite.get("title") or info.suite),
         paper=str(suite.get("paper") or ""),
-        photos=len(np.unique(frame.text("photo").codes[frame.measured])),
+        photos=len(np.unique(frame.photos[frame.measured])),
         tables=tuple(tables),
         errors=_groups(frame, failed=True),
         left_out=_groups(frame, failed=False),
@@ -132,7 +132,7 @@ def _gaps(info: RunInfo, frame: Frame) -> list[str]:
         found.append("No photo has a result: all of them failed or were left out; the reasons are listed below.")
     seeds = np.unique(frame.numbers("seed")[frame.measured])
     if len(seeds[~np.isnan(seeds)]) > 1:
-        found.append(f"Each photo was attacked with {len(seeds)} seeds; in shares and means each counts as one photo.")
+        found.append(f"Each photo was attacked with {len(seeds)} seeds, and counts once, with the mean over them.")
     return found
 
 

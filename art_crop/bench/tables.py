@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from art_crop.bench.frame import Frame
 from art_crop.bench.measures import Cell, Measure, measure
+from art_crop.bench.table_spec import check_table
 from art_crop.errors import InvalidInputError
 
 __all__ = ["Line", "Part", "Table", "default_specs", "parts", "ratio_split", "row_labels", "suite_tables"]
 
-KEYS = ("method", "attacked", "scored", "attack", "group", "norm", "eps", "seed")
 _SPLIT = ("scored", "attacked", "norm")
 
 Mask = NDArray[np.bool_]
@@ -160,7 +160,7 @@ def ratio_split(frame: Frame) -> list[Table]:
     values = at_target.values(frame)
     for part in parts(frame):
         known = part.mask & ~np.isnan(ratio)
-        _, first = np.unique(frame.text("photo").codes[known], return_index=True)
+        _, first = np.unique(frame.photos[known], return_index=True)
         if not len(first):
             continue
         median = float(np.median(ratio[known][first]))
@@ -168,7 +168,7 @@ def ratio_split(frame: Frame) -> list[Table]:
         for label, rows in row_labels(frame, "method", known):
             for column, order, chosen in _columns(frame, "eps", rows):
                 halves = (chosen & (ratio < median), chosen & (ratio >= median))
-                cells = tuple(at_target.cell(values, half) for half in halves)
+                cells = tuple(at_target.cell(values, frame.photos, half) for half in halves)
                 lines.append(Line(label, column, cells, (None, None), order))
         measures = tuple(
             Measure(name, name, "share", at_target.column, percent=True) for name in ("strong first peak", "near tie")
@@ -180,15 +180,10 @@ def ratio_split(frame: Frame) -> list[Table]:
 
 
 def _tables(frame: Frame, spec: Mapping[str, Any]) -> list[Table]:
+    check_table(spec)
     rows = str(spec.get("rows", "method"))
     columns = str(spec.get("columns", "eps" if _has_budgets(frame) else ""))
-    for name, key in (("rows", rows), ("columns", columns)):
-        if key not in KEYS and not (name == "columns" and key == ""):
-            raise InvalidInputError(f"{name} must be one of {', '.join(KEYS)}, not {key!r}")
-    names = spec.get("values", ["success"])
-    if not isinstance(names, (list, tuple)) or not names:
-        raise InvalidInputError("values must be a list of measures")
-    measures = tuple(measure(name) for name in names)
+    measures = tuple(measure(name) for name in spec.get("values", ["success"]))
     values = [one.values(frame) for one in measures]
     paper = spec.get("paper", {})
     found = []
@@ -196,7 +191,7 @@ def _tables(frame: Frame, spec: Mapping[str, Any]) -> list[Table]:
         lines = []
         for label, chosen in row_labels(frame, rows, part.mask):
             for column, order, mask in _columns(frame, columns, chosen):
-                cells = tuple(one.cell(value, mask) for one, value in zip(measures, values, strict=True))
+                cells = tuple(one.cell(value, frame.photos, mask) for one, value in zip(measures, values, strict=True))
                 lines.append(Line(label, column, cells, _paper(paper, label, column, len(measures)), order))
         title = str(spec.get("title", "Results"))
         found.append(

@@ -86,6 +86,38 @@ def test_several_values_of_a_parameter_are_told_apart(tmp_path: Path, synthetic:
     assert all(d.difference == 0 for d in found.differences)
 
 
+def test_seeds_of_a_photo_are_not_pairs_of_their_own(tmp_path: Path, synthetic: Any) -> None:
+    """Six photos, each better by the same for ten seeds: what ten seeds show is what one shows."""
+    one_a = [synthetic.row(i, success=False, l2=9.0 + i) for i in range(6)]
+    one_b = [synthetic.row(i, success=True, l2=8.0 + i / 2) for i in range(6)]
+    runs = []
+    for name, some in (("a", one_a), ("b", one_b)):
+        seeds = [
+            synthetic.row(int(r["photo"][6:10]), success=r["success"], l2=r["l2"], seed=s)
+            for r in some
+            for s in range(10)
+        ]
+        runs.append((synthetic.write_run(tmp_path / name, some), synthetic.write_run(tmp_path / f"{name}10", seeds)))
+    (a, a10), (b, b10) = runs
+    alone, repeated = (compare_runs(*pair, measures=["success", "mean l2"]) for pair in ((a, b), (a10, b10)))
+    assert (alone.pairs, repeated.pairs) == (6, 60)
+    for one, ten in zip(alone.differences, repeated.differences, strict=True):
+        assert ten.n == 6
+        assert (ten.difference, ten.low, ten.high, ten.p) == pytest.approx((one.difference, one.low, one.high, one.p))
+    assert alone.differences[0].p == pytest.approx(2 / 2**6)
+
+
+def test_photos_that_differ_by_seed_are_tested_by_their_means(tmp_path: Path, synthetic: Any) -> None:
+    gains = [(1, 0), (1, 1), (0, 1), (1, 1), (0, 0), (1, 0), (1, 1)]
+    a = [synthetic.row(i, seed=s, success=False) for i in range(7) for s in (0, 1)]
+    b = [synthetic.row(i, seed=s, success=bool(own[s])) for i, own in enumerate(gains) for s in (0, 1)]
+    runs = synthetic.write_run(tmp_path / "a", a), synthetic.write_run(tmp_path / "b", b)
+    (found,) = compare_runs(*runs, measures=["success"]).differences
+    means = np.array(gains).mean(1)
+    test = stats.permutation_test((means,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert (found.n, found.difference, found.p) == (7, pytest.approx(means.mean()), pytest.approx(test.pvalue))
+
+
 def test_different_suites_are_refused_unless_asked_for(tmp_path: Path, synthetic: Any) -> None:
     rows = synthetic.results(5)
     a = synthetic.write_run(tmp_path / "a", rows)

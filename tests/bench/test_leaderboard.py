@@ -48,6 +48,22 @@ def test_a_photo_is_robust_where_every_attack_failed(tmp_path: Path, synthetic: 
     assert "quality" not in card
 
 
+def test_a_photo_that_falls_for_one_seed_falls_and_counts_once(tmp_path: Path, synthetic: Any) -> None:
+    rows = [synthetic.row(i, seed=s, success=(i, s) in {(0, 0), (0, 1), (1, 2)}) for i in range(5) for s in range(3)]
+    (card,) = model_cards(synthetic.write_run(tmp_path / "run", rows))
+    assert (card["photos"], card["robust"]["n"], card["robust"]["estimate"]) == (5, 5, 0.6)
+    success = card["attacks"][0]["success"]
+    assert (success["n"], success["estimate"]) == (5, pytest.approx((2 / 3 + 1 / 3) / 5))
+    scores = [
+        synthetic.row(i, seed=s, metrics={"score-before": 0.5, "score-after": 0.5 + 0.1 * (i + s)})
+        for i in range(3)
+        for s in range(2)
+    ]
+    (card,) = model_cards(synthetic.write_run(tmp_path / "scores", scores))
+    assert card["quality"]["relative_gain"]["n"] == 3
+    assert card["quality"]["relative_gain"]["estimate"] == pytest.approx(np.mean([0.05, 0.15, 0.25]) / 1.5)
+
+
 def test_boards_rank_the_more_robust_model_first(tmp_path: Path, synthetic: Any) -> None:
     strong = synthetic.write_run(tmp_path / "a", scored(synthetic, "gaze-lite", {("x", 1.0): [0]}))
     weak = synthetic.write_run(tmp_path / "b", scored(synthetic, "fastgaze", {("x", 1.0): [0, 1, 2]}))

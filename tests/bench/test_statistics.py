@@ -78,6 +78,37 @@ def test_values_without_a_mean_are_refused(values: list[float]) -> None:
             interval(values)
 
 
+def test_values_of_one_photo_become_their_mean() -> None:
+    values, photos = np.array([1.0, 5.0, 2.0, 9.0, 4.0]), np.array([7, 3, 7, 3, 5])
+    assert sorted(statistics.per_photo(values, photos)) == [1.5, 4.0, 7.0]
+    assert statistics.per_photo(values, np.arange(5)[::-1]) is values
+
+
+def test_shares_of_photos_are_wilsons_until_a_photo_is_half_in() -> None:
+    whole = statistics.share_of_photos(np.array([1.0, 0, 0, 1, 1, 1, 0]))
+    expected = stats.binomtest(4, 7).proportion_ci(0.95, method="wilson")
+    assert whole == pytest.approx((4 / 7, expected.low, expected.high))
+    shares = np.random.default_rng(2).integers(0, 4, 60) / 3
+    found = statistics.share_of_photos(shares)
+    bootstrap = stats.bootstrap((shares,), np.mean, method="percentile", n_resamples=9_999, random_state=0)
+    assert found == pytest.approx((shares.mean(), *bootstrap.confidence_interval), abs=0.01)
+    assert statistics.share_of_photos(np.array([0.999] + [1.0] * 30)).high <= 1.0
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 10])
+def test_quartiles_count_what_is_not_there_yet_as_large(n: int) -> None:
+    random = np.random.default_rng(n)
+    for missing in range(n + 1):
+        column = np.append(random.normal(size=n - missing), [np.inf] * missing)
+        found = np.ravel(statistics.mid_quantiles(random.permutation(column)[:, None]))
+        for share, value in zip((0.25, 0.5, 0.75), found, strict=True):
+            assert np.isfinite(value) == ((n - missing) >= share * n)
+            if missing == 0:
+                assert value == pytest.approx(np.quantile(column, share))
+            elif np.isfinite(value):
+                assert (column <= value).mean() >= share - 1 / n
+
+
 def test_sign_flips_are_counted_exactly() -> None:
     differences = [0.5, -0.2, 0.9, 0.1, 0.0, 0.4]
     sums = [

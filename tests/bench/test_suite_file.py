@@ -14,6 +14,12 @@ from art_crop.bench.suite_file import SuiteError, load_suite, shipped_suites
 
 pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
+TABLE = """
+[[table]]
+columns = "eps"
+values = ["share-within-16px", "median l2", "mean psnr"]
+paper = { steps = { "1" = [0.5] } }
+"""
 GOOD = """
 name = "mine"
 protocol = "second-peak"
@@ -45,6 +51,7 @@ method = "noise"
 plugin = "gaussian-noise"
 attacked = []
 """
+GOOD += TABLE
 
 
 def written(folder: Path, text: str) -> Path:
@@ -109,6 +116,11 @@ def test_a_suite_becomes_its_settings(tmp_path: Path) -> None:
         ('metrics = ["psnr"]', "protocol_options = { peek = 'cell' }", ["protocol_options", "peek", "allowed: peak"]),
         ('metrics = ["psnr"]', "protocol_options = { peak = 'row' }", ["protocol_options", "map-column", "row"]),
         ('name = "mine"', 'name = "mine', ["is not TOML", "line 2"]),
+        (TABLE, TABLE.replace("median l2", "medial l2"), ["table[0].values", "did you mean 'median l2'"]),
+        (TABLE, TABLE.replace("psnr", "spnr"), ["table[0].values", "did you mean 'psnr'"]),
+        (TABLE, TABLE.replace("psnr", "ssim"), ["table[0].values", "'mean ssim'; no result will have it"]),
+        (TABLE, TABLE.replace('"eps"', '"epsilon"'), ["table[0].columns", "'epsilon'", "eps"]),
+        (TABLE, TABLE.replace("steps =", "stepps ="), ["table[0].paper.stepps", "did you mean 'steps'"]),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
