@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 import numpy as np
@@ -25,7 +25,10 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Series:
-    """A line: x and y, and the ends of a band about it where there is one."""
+    """A line: x and y, and the ends of a band about it where there is one.
+
+    Where y is infinite there is nothing to draw yet; a band's end that is infinite lies at the chart's top.
+    """
 
     name: str
     x: Values
@@ -66,7 +69,7 @@ def line_chart(
     """Lines with bands.
 
     Args:
-        series: At least one point in all.
+        series: At least one finite point in all.
         title: For readers who cannot see it.
         x_title: Below the axis.
         y_title: Above the axis.
@@ -76,16 +79,19 @@ def line_chart(
     """
     move: Callable[[Values], Values] = np.log10 if log_x else np.asarray
     xs = np.concatenate([move(one.x) for one in series])
+    series = [_drawn(one) for one in series]
     every = [end for one in series for end in (one.y, one.low, one.high) if end is not None]
     ys = np.concatenate(every)
+    ys = ys[np.isfinite(ys)]
     x0, x1 = _widened(float(xs.min()), float(xs.max()))
-    y0, y1 = y_range or _widened(float(np.nanmin(ys)), float(np.nanmax(ys)))
+    y0, y1 = y_range or _widened(float(ys.min()), float(ys.max()))
 
     def px(values: Values) -> Values:
         return np.asarray(_LEFT + (move(values) - x0) / (x1 - x0) * (_WIDTH - _LEFT - _RIGHT))
 
     def py(values: Values) -> Values:
-        return np.asarray(_HEIGHT - _BOTTOM - (values - y0) / (y1 - y0) * (_HEIGHT - _TOP - _BOTTOM))
+        inside = np.clip(values, y0, y1)
+        return np.asarray(_HEIGHT - _BOTTOM - (inside - y0) / (y1 - y0) * (_HEIGHT - _TOP - _BOTTOM))
 
     x_ticks = _log_ticks(series) if log_x else ticks(x0, x1, 6)
     out = [_frame(x_ticks, ticks(y0, y1), px, py, percent, x_title, y_title)]
@@ -166,6 +172,13 @@ def _frame(
 def _svg(width: int, height: int, title: str, body: str) -> str:
     name = escape(title)
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{name}">{body}</svg>'
+
+
+def _drawn(one: Series) -> Series:
+    """The part of a line that is finite."""
+    there = np.isfinite(one.y)
+    low, high = (None if end is None else end[there] for end in (one.low, one.high))
+    return replace(one, x=one.x[there], y=one.y[there], low=low, high=high)
 
 
 def _points(pairs: object) -> str:

@@ -1,9 +1,10 @@
-"""The figures of a report: how shifts are distributed, success against the budget or the change, quality of queries."""
+"""The figures of a report: how shifts are distributed, success against the budget or the change, how searches went."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from art_crop.bench.charts import Series, histogram, legend, line_chart
 from art_crop.bench.frame import Frame
 from art_crop.bench.measures import reached
-from art_crop.bench.statistics import mid_quantiles, share_interval
+from art_crop.bench.statistics import mid_quantiles, per_photo, share_of_photos
 from art_crop.bench.tables import Part, parts
 
 __all__ = ["Panel", "Plot", "plots"]
@@ -19,6 +20,22 @@ __all__ = ["Panel", "Plot", "plots"]
 _PANELS = 36
 _CURVES = 400  # of a line; more would cost seconds and show the same
 _POINTS = 160
+_CHARTS = 4  # of curves, for as many budgets; more would say the same again
+_CURVE_KINDS = {
+    "loss": (
+        "Loss against passes",
+        "least loss so far",
+        "The least loss of the attacked model so far, after each pass through it: the median over photos and its "
+        "quartiles. Attacks with different losses are not to be compared by its size.",
+    ),
+    "budget": (
+        "Smallest budget against queries",
+        "smallest budget so far",
+        "The smallest budget that has succeeded so far, after each query: the median over photos and its quartiles. A "
+        "line begins where half of them have one; a band that meets the top says that a quarter have none yet.",
+    ),
+}
+"""Title, y axis and caption of what ``curve_of`` can name."""
 
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
@@ -47,7 +64,8 @@ class Plot:
 def plots(frame: Frame) -> list[Plot]:
     """All figures that the rows allow, by attacked and scored model."""
     groups = parts(frame)
-    makers = (_shifts, _budgets, _changes, _queries)
+    makers: tuple[Callable[[Frame, Part], Plot | None], ...]
+    makers = (_shifts, _budgets, _changes, *(partial(_curves, kind=kind) for kind in _CURVE_KINDS))
     return [plot for maker in makers for part in groups if (plot := maker(frame, part)) is not None]
 
 
@@ -69,7 +87,7 @@ def _shifts(frame: Frame, part: Part) -> Plot | None:
     most = max(len(values) for _, _, values in cells)
     top = max(float(share.max()) for share, cell in zip(shares, cells, strict=True) if 4 * len(cell[2]) >= most)
     panels = tuple(
-        Panel(name, histogram(values, title=f"Shift of the peak, {name}, {len(values)} photos", low=-0.25, high=1.25,
+        Panel(name, histogram(values, title=f"Shift of the peak, {name}, {len(values)} results", low=-0.25, high=1.25,
               bins=30, top=top, colour=number))
         for name, number, values in cells
     )  # fmt: skip
@@ -82,15 +100,15 @@ def _shifts(frame: Frame, part: Part) -> Plot | None:
 
 
 def _budgets(frame: Frame, part: Part) -> Plot | None:
-    """Share of successes at each budget, with Wilson bands."""
-    good, eps = reached(frame), frame.numbers("eps")
+    """Share of successes at each budget, with the bands of their intervals."""
+    good, eps, photos = reached(frame), frame.numbers("eps"), frame.photos
     known = part.mask & ~np.isnan(good) & ~np.isnan(eps)
     series = []
     for number, (method, own) in enumerate(_methods(frame, known)):
         cells = [(value, chosen) for value, chosen in _budgets_of(eps, own) if value is not None]
         if len(cells) < 2:
             continue
-        found = [share_interval(int(good[chosen].sum()), int(chosen.sum())) for _, chosen in cells]
+        found = [share_of_photos(per_photo(good[chosen], photos[chosen])) for _, chosen in cells]
         y, low, high = np.array(found, dtype=np.float64).T
         x: Values = np.array([value for value, _ in cells], dtype=np.float64)
         series.append(Series(method, x, y, low, high, colour=number, dots=True))
@@ -108,7 +126,7 @@ def _budgets(frame: Frame, part: Part) -> Plot | None:
         log_x=log_x,
         y_range=(0.0, 1.0),
     )
-    caption = "Share of photos whose attack reached its goal at each budget; bands are 95% Wilson intervals."
+    caption = "Share of photos whose attack reached its goal at each budget; bands are 95% intervals."
     return Plot("Success against the budget", part.split, caption, (Panel("", svg),), _legend(series))
 
 
@@ -118,13 +136,13 @@ def _changes(frame: Frame, part: Part) -> Plot | None:
     known = part.mask & ~np.isnan(good) & ~np.isnan(l2) & (l2 > 0)
     series = []
     for number, (method, own) in enumerate(_methods(frame, known)):
-        hits = np.sort(l2[own & (good == 1)])
+        hits, rise = _rising(l2[own], good[own] == 1, frame.photos[own])
         budgets = [chosen for _, chosen in _budgets_of(frame.numbers("eps"), own)]
         if len(budgets) != 1 or len(hits) < 3 or hits[-1] < 1.15 * hits[0]:  # a fixed budget is written as it is
             continue
         steps = np.linspace(0, len(hits) - 1, min(len(hits), _POINTS)).astype(np.intp)
         x = np.repeat(hits[steps], 2)
-        y = np.column_stack((steps, steps + 1)).ravel() / int(own.sum())
+        y = np.column_stack((np.concatenate(([0.0], rise))[steps], rise[steps])).ravel()
         series.append(Series(method, x, y, colour=number))
     if not series:
         return None
@@ -143,27 +161,60 @@ def _changes(frame: Frame, part: Part) -> Plot | None:
     return Plot("Success against the change", part.split, caption, (Panel("", svg),), _legend(series))
 
 
-def _queries(frame: Frame, part: Part) -> Plot | None:
-    """Median and quartiles of the best objective value after each query."""
-    series = []
-    for number, (method, own) in enumerate(_methods(frame, part.mask)):
-        rows = np.flatnonzero(own)
-        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _CURVES)).astype(np.intp)]
-        curves = [curve[np.isfinite(curve)] for curve in frame.curves(rows)]
-        curves = [curve for curve in curves if len(curve)]
-        length = max((len(curve) for curve in curves), default=0)
-        if length < 2:
-            continue
-        at = np.unique(np.linspace(0, length - 1, min(length, _POINTS)).astype(np.intp))
-        # A photo that is done keeps its best value while others go on.
-        table = np.array([curve[np.minimum(at, len(curve) - 1)] for curve in curves])
-        low, middle, high = mid_quantiles(table)
-        series.append(Series(method, at.astype(np.float64) + 1, middle, low, high, colour=number))
-    if not series:
+def _rising(values: Values, hit: Mask, photos: NDArray[np.int64]) -> tuple[Values, Values]:
+    """Values of the hits (m,) in rising order, and the share of photos that each reaches; a photo counts once."""
+    _, place, counts = np.unique(photos, return_inverse=True, return_counts=True)
+    weights = 1 / counts[place.ravel()][hit]
+    order = np.argsort(values[hit], kind="stable")
+    return values[hit][order], np.cumsum(weights[order]) / len(counts)
+
+
+def _curves(frame: Frame, part: Part, kind: str) -> Plot | None:
+    """Median and quartiles of what a search has found after each query, a chart for each budget."""
+    title, y_title, caption = _CURVE_KINDS[kind]
+    known = part.mask & frame.text("curve_of").equals(kind)
+    budgets = _budgets_of(frame.numbers("eps"), known) if kind == "loss" else [(None, known)]
+    if not known.any():
         return None
-    svg = line_chart(series, title="Best objective value by queries", x_title="queries", y_title="best value so far")
-    caption = f"Median over photos of the best value so far, and its quartiles; at most {_CURVES} photos a line."
-    return Plot("Queries", part.split, caption, (Panel("", svg),), _legend(series))
+    budgets = [budgets[k] for k in np.unique(np.linspace(0, len(budgets) - 1, _CHARTS).astype(np.intp))]
+    panels, named, never = [], {}, {}
+    for budget, rows in budgets:
+        series = []
+        for number, (method, own) in enumerate(_methods(frame, part.mask)):
+            found = _middle(frame, method, own & rows, number)
+            if found is None:
+                continue
+            if np.isfinite(found.y).any():
+                series.append(found)
+                named[method] = number
+            else:
+                never[method] = ""
+        if series:
+            x_title = "queries" if kind == "budget" else "passes through the attacked model"
+            name = "" if budget is None or len(budgets) == 1 else f"budget {budget:g}"
+            svg = line_chart(series, title=f"{title}{name and f', {name}'}", x_title=x_title, y_title=y_title)
+            panels.append(Panel(name, svg))
+    if not panels:
+        return None
+    if never:
+        caption += f" Without a line, for more than half of the photos have none: {', '.join(never)}."
+    caption += f" At most {_CURVES} results a line."
+    return Plot(title, part.split, caption, tuple(panels), legend(list(named.items())))
+
+
+def _middle(frame: Frame, method: str, own: Mask, colour: int) -> Series | None:
+    """Median over the curves of some rows, with quartiles; None where no search took two steps."""
+    rows = np.flatnonzero(own)
+    if not len(rows):
+        return None
+    curves = frame.curves(rows[np.linspace(0, len(rows) - 1, min(len(rows), _CURVES)).astype(np.intp)])
+    length = max((len(curve) for curve in curves), default=0)
+    if length < 2:
+        return None
+    at = np.unique(np.linspace(0, length - 1, min(length, _POINTS)).astype(np.intp))
+    # A search that has ended keeps what it found while others go on.
+    low, middle, high = mid_quantiles(np.array([curve[np.minimum(at, len(curve) - 1)] for curve in curves]))
+    return Series(method, at.astype(np.float64) + 1, middle, low, high, colour=colour)
 
 
 def _methods(frame: Frame, mask: Mask) -> list[tuple[str, Mask]]:

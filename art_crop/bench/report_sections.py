@@ -81,8 +81,10 @@ def table_section(table: Table) -> str:
 
 
 def _cell(one: Measure, cell: Cell) -> str:
-    if cell.interval is None:
+    if cell.value is None:
         return '<td data-v="">–</td>'
+    if cell.interval is None:
+        return f'<td data-v="{cell.value:.9g}"><b>{one.text(cell.value)}</b></td>'
     value, low, high = cell.interval
     shown = f"<b>{one.text(value)}</b>"
     ends = f"[{one.text(low)}, {one.text(high)}]".replace("%", "")
@@ -101,7 +103,14 @@ def plot_section(plot: Plot) -> str:
         )
         body = f'<div class="plot panels">{panels}</div>'
     else:
-        body = f'<div class="plot one">{plot.legend}{"".join(panel.svg for panel in plot.panels)}</div>'
+        charts = "".join(
+            f"<figure><figcaption>{shown_text(panel.title)}</figcaption>{panel.svg}</figure>"
+            if panel.title
+            else panel.svg
+            for panel in plot.panels
+        )
+        kind = "one" if len(plot.panels) == 1 else "pair"
+        body = f'<div class="plot {kind}">{plot.legend}<div>{charts}</div></div>'
     return f'{_heading(plot.title, plot.split)}{body}<p class="caption">{shown_text(plot.caption)}</p>'
 
 

@@ -51,6 +51,7 @@ def row(i: int, **fields: Any) -> dict[str, Any]:
         "seconds": 0.5,
         "metrics": {"shift": 1.0, "shift-over-width": 0.4, "psnr": 38.0},
         "curve": [],
+        "curve_of": "",
         "facts": "{}",
         "image": "",
         "original": "",
@@ -79,7 +80,8 @@ def results(photos: int, eps: tuple[float, ...] = (10.0, 20.0), *, better: float
                         l2=budget * random.uniform(0.9, 1.0),
                         seconds=random.uniform(0.2, 0.9),
                         metrics={"shift": shift, "shift-over-width": 0.4 * shift, "psnr": 52 - budget / 2},
-                        curve=list(np.maximum.accumulate(random.normal(0, 1, 12))) if method[0] == "p" else [],
+                        curve=list(np.minimum.accumulate(random.normal(0, 1, 12))) if method[0] == "p" else [],
+                        curve_of="loss" if method[0] == "p" else "",
                         facts=json.dumps({"ratio": 0.5 + i / photos / 2, "target": [30, 7], "peak": [10, 7]}),
                     )
                 )

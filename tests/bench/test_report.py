@@ -78,7 +78,7 @@ def test_page_markdown_and_json_say_the_same(tmp_path: Path, synthetic: Any) -> 
     assert line["cells"]["mean shift"]["paper"] == 0.658
     assert "65.8%" in page
     assert "65.8%" in files.markdown.read_text(encoding="utf-8")
-    for word in ("gaze-lite", "Apache-2.0", "2.13.0", "x86_64", "Distribution of the shift", "Queries"):
+    for word in ("gaze-lite", "Apache-2.0", "2.13.0", "x86_64", "Distribution of the shift", "Loss against passes"):
         assert word in page
 
 
@@ -261,6 +261,57 @@ def test_lines_go_where_their_numbers_say() -> None:
     assert points[0, 1] > points[2, 1]
     assert "a &amp; b" in svg
     assert "<t>" not in svg
+
+
+def lines_of(text: str) -> dict[str, np.ndarray[Any, Any]]:
+    """Corners of every line of a page, by its colour."""
+    found = re.findall(r'polyline class="line (c\d)" points="([^"]+)', text)
+    return {c: np.array([[float(v) for v in p.split(",")] for p in points.split()]) for c, points in found}
+
+
+def test_losses_and_budgets_are_never_in_one_chart(tmp_path: Path, synthetic: Any) -> None:
+    rows = [synthetic.row(i, method="a", curve=[3.0, 2.0, 1.0], curve_of="loss", success=None) for i in range(4)]
+    rows += [synthetic.row(i, method="b", curve=[8.0, 4.0], curve_of="budget", success=None) for i in range(4)]
+    rows += [synthetic.row(i, method="c", curve=[9.0, 9.0], success=None) for i in range(4)]  # an older run's
+    text = write_report(synthetic.write_run(tmp_path / "run", rows)).html.read_text(encoding="utf-8")
+    (first, second) = re.findall(r"<svg(?:(?!<svg).)*?polyline.*?</svg>", text.split('id="results"')[0])
+    assert 'aria-label="Loss against passes"' in first
+    assert "passes through the attacked model" in first
+    assert list(lines_of(first)) == ["c0"]
+    assert 'aria-label="Smallest budget against queries"' in second
+    assert list(lines_of(second)) == ["c1"]
+
+
+def test_photos_without_a_success_yet_count_as_none_yet(tmp_path: Path, synthetic: Any) -> None:
+    inf = float("inf")
+    curves = [[8.0, 6.0, 6.0, 2.0], [inf, 8.0, 4.0, 4.0], [inf, inf, 8.0, 8.0], [inf] * 4]
+    rows = [synthetic.row(i, method="m", curve=c, curve_of="budget", eps=None) for i, c in enumerate(curves)]
+    rows += [synthetic.row(i, method="hopeless", curve=[inf, inf], curve_of="budget", eps=None) for i in range(4)]
+    text = write_report(synthetic.write_run(tmp_path / "run", rows)).html.read_text(encoding="utf-8")
+    part = text.split("Smallest budget against queries", 1)[1]
+    (corners,) = lines_of(part).values()
+    # Half of the four have one from the second query on: x runs from 1 to 4 over 564 px, and the line from 2 to 4.
+    assert corners[:, 0] == pytest.approx([60 + 564 * k / 3 for k in (1, 2, 3)], abs=0.06)
+    # Medians: 8 (the second of 6, 8, none, none), then between 6 and 8 there are 4, 6, 8, none: 7; then 2, 4, 8: 6.
+    ys = corners[:, 1]
+    assert (ys[1] - ys[0]) == pytest.approx(ys[2] - ys[1], abs=0.11)
+    assert ys[0] < ys[1] < ys[2]
+    band = re.search(r'class="band c\d" points="([^"]+)"', part)
+    assert band is not None
+    tops = [float(p.split(",")[1]) for p in band[1].split()]
+    assert min(tops) == 34.0  # a quarter have none yet: the chart's top
+    assert not re.search('nan|inf[," ]', part.split("</section>")[0].split("<svg")[1])
+    assert "more than half of the photos have none: hopeless" in part
+
+
+def test_budgets_have_charts_of_their_own(tmp_path: Path, synthetic: Any) -> None:
+    rows = [
+        synthetic.row(i, eps=eps, curve=[2.0, 1.0], curve_of="loss")
+        for eps in (1.0, 2.0, 3.0, 4.0, 5.0)
+        for i in range(3)
+    ]
+    text = write_report(synthetic.write_run(tmp_path / "run", rows)).html.read_text(encoding="utf-8")
+    assert re.findall(r"Loss against passes, budget (\d)", text) == ["1", "2", "3", "5"]
 
 
 @pytest.mark.parametrize(
