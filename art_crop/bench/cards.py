@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from art_crop.bench.completeness import Completeness, completeness
 from art_crop.bench.frame import Frame, load_run
 from art_crop.bench.measures import Cell, measure, reached
 from art_crop.bench.robustness import relative_gains, robustness_scores
@@ -38,8 +39,8 @@ def model_cards(run: Path) -> list[dict[str, Any]]:
         MissingDependencyError: Without pyarrow.
     """
     info, frame = load_run(run)
-    text = frame.text("scored")
-    return [_card(info, frame, name, frame.measured & text.equals(name)) for name in text.present(frame.measured)]
+    text, done = frame.text("scored"), completeness(info, frame)
+    return [_card(info, frame, name, frame.measured & text.equals(name), done) for name in text.present(frame.measured)]
 
 
 def card_problem(card: Any) -> str:
@@ -57,7 +58,7 @@ def card_problem(card: Any) -> str:
     return "" if sound and texts and isinstance(card["attacks"], list) else "its fields have other types"
 
 
-def _card(info: RunInfo, frame: Frame, name: str, mask: Mask) -> dict[str, Any]:
+def _card(info: RunInfo, frame: Frame, name: str, mask: Mask, done: Completeness) -> dict[str, Any]:
     model = info.models.get(name, {})
     card: dict[str, Any] = {
         "schema": SCHEMA,
@@ -73,6 +74,8 @@ def _card(info: RunInfo, frame: Frame, name: str, mask: Mask) -> dict[str, Any]:
         "machine": dict(info.machine),
         "data": dict(info.data),
         "started": info.started,
+        "finished": done.finished,
+        "unfinished": done.sentence("its run"),
         "photos": len(np.unique(frame.photos[mask])),
         "robust": _robust(frame, mask),
         "robust_by_budget": _by_budget(frame, mask),

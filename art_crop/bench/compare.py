@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from art_crop.bench.completeness import completeness
 from art_crop.bench.frame import Frame, load_run
 from art_crop.bench.measures import Measure, measure
 from art_crop.bench.statistics import holm, mcnemar, mean_interval, per_photo, sign_flip
@@ -122,7 +123,11 @@ def compare_runs(run_a: Path, run_b: Path, *, measures: Sequence[str] = (), acro
     differences = tuple(
         Difference(**row, p_corrected=p, significant=p < LEVEL) for row, p in zip(found, corrected, strict=True)
     )
-    notices = _notices(info_a, info_b)
+    unfinished = [
+        completeness(info, frame).sentence(of)
+        for of, info, frame in (("the first run", info_a, a), ("the second run", info_b, b))
+    ]
+    notices = [*filter(None, unfinished), *_notices(info_a, info_b)]
     if doubled:
         notices.append(f"{doubled} results have the same photo, method, models and budget as others and are not paired")
     return Comparison(len(rows_a), counts[0] - len(rows_a), counts[1] - len(rows_b), differences, tuple(notices))

@@ -12,7 +12,7 @@ from typing import Any
 from art_crop.bench.cards import card_problem, model_cards
 from art_crop.errors import InvalidInputError
 
-__all__ = ["Board", "as_markdown", "board_rows", "collect", "write_boards"]
+__all__ = ["Board", "as_markdown", "board_rows", "collect", "unfinished", "write_boards"]
 
 Card = Mapping[str, Any]
 
@@ -88,11 +88,20 @@ def as_markdown(boards: Sequence[Board]) -> str:
         table = [[plain_markdown(text) for text in row] for row in board_rows(board)]
         lines += [f"| {' | '.join(table[0])} |", "|" + "---|" * len(table[0])]
         lines += [*(f"| {' | '.join(row)} |" for row in table[1:]), ""]
+        lines += [line for text in unfinished(board) for line in (f"> {plain_markdown(text)}", "")]
     lines.append(
         "Robust: share of photos that no attack of the suite took to its goal, with the 95% Wilson interval. Strongest "
         "attack: the one that reached its goal most often. R: robustness score, higher is more robust."
     )
     return "\n".join([*lines, ""])
+
+
+def unfinished(board: Board) -> list[str]:
+    """A sentence for each model whose run was not finished."""
+    named = [(card["model"], card.get("unfinished")) for card in board.cards if card.get("finished") is False]
+    return [
+        f"{model}: {text if isinstance(text, str) and text else 'its run is not finished.'}" for model, text in named
+    ]
 
 
 def board_rows(board: Board) -> list[list[str]]:

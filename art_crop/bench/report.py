@@ -111,6 +111,10 @@ def as_json(summary: Summary) -> dict[str, Any]:
         "left_out": [_group(group) for group in summary.left_out],
         "errors": [_group(group) for group in summary.errors],
         "seconds": summary.seconds,
+        "finished": summary.completeness.finished,
+        "expected": summary.completeness.expected,
+        "found": summary.completeness.found,
+        "settings_without_results": list(summary.completeness.without),
         "notices": list(summary.notices),
         "tables": [_json_table(table) for table in summary.tables],
     }

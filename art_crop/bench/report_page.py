@@ -110,11 +110,13 @@ def _lead(summary: Summary) -> str:
 
 def _tiles(summary: Summary) -> str:
     failed, left_out = int(summary.frame.failed.sum()), int(summary.frame.excluded.sum())
+    done = summary.completeness
     hours = summary.seconds / 3600
     time = f"{hours:.1f} h" if hours >= 1 else f"{summary.seconds / 60:.1f} min"
     tiles = [
         (f"{summary.photos:,}", "photos", ""),
         (f"{summary.results:,}", "results", ""),
+        *([] if done.finished else [(f"{100 * done.found // (done.expected or 1)}%", "of the run is there", "bad")]),
         (f"{left_out:,}", "results left out", ""),
         (f"{failed:,}", "errors", "bad" if failed else ""),
         (time, "attacking", ""),

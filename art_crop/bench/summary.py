@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from art_crop.bench.completeness import Completeness, completeness
 from art_crop.bench.frame import Frame, load_run
 from art_crop.bench.store import DamagedPartWarning, RunInfo
 from art_crop.bench.tables import Table, ratio_split, suite_tables
@@ -43,6 +44,7 @@ class Summary:
         tables: As the suite asks for, and the split at the median ratio of peaks.
         errors: Rows that failed, grouped.
         left_out: Rows without a number that are no failure, grouped.
+        completeness: How much of it is there.
         notices: Sentences about what is missing or odd.
     """
 
@@ -55,6 +57,7 @@ class Summary:
     tables: tuple[Table, ...]
     errors: tuple[ErrorGroup, ...]
     left_out: tuple[ErrorGroup, ...]
+    completeness: Completeness
     notices: tuple[str, ...] = field(default=())
 
     @property
@@ -92,12 +95,18 @@ def summarise(run: Path) -> Summary:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DamagedPartWarning)
         info, frame = load_run(run)
-    notices = [str(one.message) for one in caught if issubclass(one.category, DamagedPartWarning)]
+    # Where the run lies on this machine is nobody's business who reads its report.
+    notices = [
+        str(one.message).replace(f"{run / 'results'}", "results")
+        for one in caught
+        if issubclass(one.category, DamagedPartWarning)
+    ]
     suite = info.suite_content
     specs = suite.get("tables", ())
     listed = specs if isinstance(specs, (list, tuple)) else ()
     tables, problems = suite_tables(frame, [spec for spec in listed if isinstance(spec, Mapping)])
     tables = [table for table in [*tables, *ratio_split(frame)] if table.lines]
+    done = completeness(info, frame)
     return Summary(
         name=run.resolve().name,
         info=info,
@@ -108,26 +117,19 @@ def summarise(run: Path) -> Summary:
         tables=tuple(tables),
         errors=_groups(frame, failed=True),
         left_out=_groups(frame, failed=False),
-        notices=(*notices, *problems, *_gaps(info, frame)),
+        completeness=done,
+        notices=(*_gaps(done, frame), *notices, *problems),
     )
 
 
-def _gaps(info: RunInfo, frame: Frame) -> list[str]:
+def _gaps(done: Completeness, frame: Frame) -> list[str]:
     """What a run that is not finished, or has nothing to show, lacks."""
+    found = [done.sentence()] if not done.finished else []
     if not len(frame):
-        return ["There are no results yet: the run has just begun, or was stopped before its first unit was done."]
-    found = []
-    expected = info.data.get("photos")
-    if isinstance(expected, int) and not isinstance(expected, bool):
-        columns = [frame.text(key).codes for key in ("method", "attacked", "scored", "params")]
-        columns += [np.nan_to_num(frame.numbers(key), nan=-1) for key in ("seed", "eps")]
-        _, counts = np.unique(np.column_stack(columns), axis=0, return_counts=True)
-        missing = int(np.clip(expected - counts, 0, None).sum())
-        if missing:
-            found.append(
-                f"The run is not finished: of {expected} photos under {len(counts)} settings, {missing} results are "
-                "missing. The command that started it goes on where it stopped."
-            )
+        return [
+            "There are no results yet: the run has just begun, or was stopped before its first unit was done.",
+            *found,
+        ]
     if not frame.measured.any():
         found.append("No photo has a result: all of them failed or were left out; the reasons are listed below.")
     seeds = np.unique(frame.numbers("seed")[frame.measured])

@@ -174,9 +174,17 @@ def test_runs_with_little_in_them_have_sensible_pages(tmp_path: Path, synthetic:
 def test_a_run_that_is_going_on_says_what_is_missing(tmp_path: Path, synthetic: Any) -> None:
     run = synthetic.write_run(tmp_path / "run", synthetic.results(10), data={"photos": 12})
     (run / "results" / "part-x.parquet").write_bytes(b"half of a part")
-    notices = json.loads(write_report(run).json.read_text(encoding="utf-8"))["notices"]
-    assert any("part-x.parquet is damaged" in notice for notice in notices)
-    assert any("of 12 photos under" in notice and "not finished" in notice for notice in notices)
+    files = write_report(run)
+    data = json.loads(files.json.read_text(encoding="utf-8"))
+    assert any("part-x.parquet is damaged" in notice for notice in data["notices"])
+    assert str(tmp_path) not in files.html.read_text(encoding="utf-8")
+    # This suite has no attacks that can be read: six settings have rows, so 72 were to come.
+    said = "60 of 72 results: this run is not finished. The same command goes on."
+    assert data["notices"][0] == said
+    assert (data["finished"], data["found"], data["expected"]) == (False, 60, 72)
+    assert said in files.markdown.read_text(encoding="utf-8")
+    assert said in files.html.read_text(encoding="utf-8")
+    assert "<b>83%</b><span>of the run is there</span>" in files.html.read_text(encoding="utf-8")
 
 
 def test_photos_outside_the_run_and_broken_ones_are_not_shown(tmp_path: Path, synthetic: Any) -> None:
