@@ -96,7 +96,8 @@ def as_markdown(summary: Summary) -> str:
                 photos = ", ".join(plain_markdown(photo) for photo in one.photos)
                 lines.append(f"| {plain_markdown(one.kind)} | {one.count} | {plain_markdown(one.message)} | {photos} |")
             lines.append("")
-    return "\n".join([*lines, METHODS_NOTE, ""])
+    lines.append(METHODS_NOTE)
+    return "\n".join([*lines, *(["", plain_markdown(summary.licences)] if summary.licences else []), ""])
 
 
 def as_json(summary: Summary) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def page(summary: Summary, figures: list[Plot], entries: list[Entry], gallery_no
             "sections": "\n".join(
                 f'<section id="{key}"><h2>{title}</h2>{body}</section>' for key, title, body in shown
             ),
-            "footer": f"<p>{shown_text(METHODS_NOTE)}</p>",
+            "footer": "".join(f"<p>{shown_text(text)}</p>" for text in (METHODS_NOTE, summary.licences) if text),
             "results_json": safe_json(results_table(summary.frame, visible) if summary.results else None),
             "photos_json": safe_json(photos),
             "script": script,

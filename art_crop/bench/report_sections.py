@@ -194,7 +194,7 @@ def errors_section(groups: tuple[ErrorGroup, ...], title: str) -> str:
 def about_section(summary: Summary) -> str:
     """What ran, where, and with which weights."""
     info = summary.info
-    data = ", ".join(f"{key} {value}" for key, value in info.data.items())
+    data = ", ".join(f"{key} {value}" for key, value in info.data.items() if value not in ("", None))
     facts = [
         ("Suite", f"{info.suite}"),
         ("Suite hash", info.suite_sha256),

@@ -79,6 +79,14 @@ class Summary:
         return ", ".join(str(part) for part in found if part)
 
     @property
+    def licences(self) -> str:
+        """Of the photos and of the models, as far as the run knows them, in one sentence; "" where it knows none."""
+        data = self.info.data
+        found = [f"the photos ({data.get('dataset') or 'data'}): {data['licence']}"] if data.get("licence") else []
+        found += [f"{name}: {model['licence']}" for name, model in self.info.models.items() if model.get("licence")]
+        return f"Licences: {'; '.join(found)}." if found else ""
+
+    @property
     def versions(self) -> str:
         """Of art_crop and of what it ran on."""
         others = (f"{name} {version}" for name, version in self.info.versions.items())

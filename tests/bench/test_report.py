@@ -132,6 +132,18 @@ def test_hostile_names_stay_text(tmp_path: Path, synthetic: Any) -> None:
     assert not re.search(r"(?<!\\)\]\(javascript", markdown)
 
 
+def test_licences_of_photos_and_models_are_shown_as_text(tmp_path: Path, synthetic: Any) -> None:
+    data = {"dataset": "osie", "photos": 3, "licence": "<b>CC BY</b> | 4.0"}
+    run = synthetic.write_run(tmp_path / "run", [synthetic.row(i) for i in range(3)], data=data)
+    files = write_report(run)
+    footer = files.html.read_text(encoding="utf-8").split("<footer>")[1].split("</footer>")[0]
+    assert "the photos (osie): &lt;b&gt;CC BY&lt;/b&gt; | 4.0; gaze-lite: MIT; fastgaze: Apache-2.0." in footer
+    assert "&lt;b&gt;CC BY&lt;/b&gt; \\| 4.0; gaze-lite: MIT" in files.markdown.read_text(encoding="utf-8")
+    assert json.loads(files.json.read_text(encoding="utf-8"))["run"]["data"]["licence"] == data["licence"]
+    without = synthetic.write_run(tmp_path / "without", [synthetic.row(0)], models={}, data={"photos": 1})
+    assert "Licences" not in write_report(without).html.read_text(encoding="utf-8")
+
+
 def test_no_address_of_another_place_is_in_the_page(tmp_path: Path, synthetic: Any) -> None:
     rows = synthetic.results(6)
     synthetic.keep_images(tmp_path / "run", rows)
