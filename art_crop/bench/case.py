@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from art_crop.bench.suite import Setting, canonical
 from art_crop.bench.units import PhotoRef, Unit, row_key
@@ -38,6 +37,8 @@ class Case:
         self.seconds = 0.0
         self.result: AttackResult | None = None
         self.written: Array = np.empty(0)
+        self.file = b""
+        """Of the photo that the model has seen last."""
 
     def option(self, name: str) -> Any:
         """An option of the protocol."""
@@ -68,18 +69,11 @@ class Case:
         """Of the files that are written."""
         return ".jpg" if self.option("jpeg_quality") else ".png"
 
-    def encoded(self, pixels: Array) -> bytes:
-        """The file that these pixels become."""
-        quality = self.option("jpeg_quality")
-        return encode_jpeg(pixels, quality) if quality else encode_png(pixels)
-
     def seen(self, pixels: Array) -> FilePrediction:
         """What the scored model makes of the written file, by its exact pipeline."""
-        path = self.place.folder / f"photo{self.suffix}"
-        if self.option("jpeg_quality"):
-            path.write_bytes(self.encoded(pixels))
-        else:  # quick to write; which pixels a PNG holds does not depend on its compression
-            Image.fromarray(pixels).save(path, compress_level=1)
+        path, quality = self.place.folder / f"photo{self.suffix}", self.option("jpeg_quality")
+        self.file = encode_jpeg(pixels, quality) if quality else encode_png(pixels, quick=True)
+        path.write_bytes(self.file)
         ratios = tuple(self.option("ratios"))
         if self.suite.model(self.setting.scored).defences:
             return _defended(self.scored, path, ratios)

@@ -6,7 +6,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -59,6 +59,7 @@ class Workplace:
         self._attack: tuple[Setting, Any] | None = None
         self._pixels: OrderedDict[Any, Array] = OrderedDict()
         self._clean: OrderedDict[Any, FilePrediction] = OrderedDict()
+        self._originals: OrderedDict[Any, bytes] = OrderedDict()
         self._folder = tempfile.TemporaryDirectory(prefix="art-crop-bench-")
         self.folder = Path(self._folder.name)
 
@@ -158,6 +159,10 @@ class Workplace:
         most = self.suite.limits.batch * len(self.suite.models)
         return _kept(self._clean, (photo.path, setting.scored), most, lambda: case.seen(case.pixels))
 
+    def _original(self, photo: PhotoRef, pixels: Array) -> bytes:
+        make = partial(encode_png, pixels, quick=True)
+        return _kept(self._originals, photo.path, self.suite.limits.batch, make)
+
     def work(self, unit: Unit) -> Finished:
         """Rows of a unit; what goes wrong with a photo stands in its row."""
         finished = Finished(unit)
@@ -194,8 +199,8 @@ class Workplace:
             if self.recipe.keep_images:
                 row["image"] = f"images/{row['key'][:24]}{case.suffix}"
                 row["original"] = f"images/original-{photo.sha256[:16]}-{case.pixels.shape[1]}.png"
-                files[row["image"]] = case.encoded(case.written)
-                files[row["original"]] = encode_png(case.pixels)
+                files[row["image"]] = case.file
+                files[row["original"]] = self._original(photo, case.pixels)
         if case.loaded:
             row["height"], row["width"] = case.pixels.shape[:2]
         row["seconds"] = case.seconds

@@ -36,14 +36,19 @@ _REASONS = {
 }
 
 
-def encode_png(pixels: NDArray[np.uint8], like: Photo | None = None) -> bytes:
+def encode_png(pixels: NDArray[np.uint8], like: Photo | None = None, *, quick: bool = False) -> bytes:
     """PNG file of uint8 RGB pixels of shape (H, W, 3), lossless, with the EXIF and ICC of ``like``.
+
+    Args:
+        pixels: uint8 of shape (H, W, 3).
+        like: Photo whose metadata is kept.
+        quick: Compress less, in a third of the time; the pixels are the same.
 
     Raises:
         InvalidInputError: The pixels have another dtype or shape, or are empty.
     """
     buffer = io.BytesIO()
-    _image(pixels).save(buffer, "PNG", **_metadata(like))
+    _image(pixels).save(buffer, "PNG", **_metadata(like), **({"compress_level": 1} if quick else {}))
     return buffer.getvalue()
 
 
