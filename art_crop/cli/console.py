@@ -25,7 +25,9 @@ FAILED = 1
 BAD_INPUT = 2
 """Exit code: something the user gave cannot be used."""
 
-out = Console(highlight=False, soft_wrap=True)
+_IN_FILES = 160
+"""Columns of what goes to a file or another program, where tables need not fit a screen."""
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _IN_FILES)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
