@@ -47,15 +47,21 @@ def placed(model: nn.Module, device: torch.device) -> nn.Module:
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
     """Evaluation mode and no parameter gradients inside; afterwards every module's mode and every flag as before."""
-    modes = [(module, module.training) for module in model.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    # This stands inside attack loops: one walk through the modules, and only what differs is touched.
+    modules = list(model.modules())
+    modes = [(module, module.training) for module in modules]
+    flags = [(p, p.requires_grad) for module in modules for p in module._parameters.values() if p is not None]
     try:
-        model.eval()
-        for parameter, _ in flags:
-            parameter.requires_grad_(False)
+        if any(training for _, training in modes):
+            model.eval()
+        for parameter, needed in flags:
+            if needed:
+                parameter.requires_grad_(False)
         yield
     finally:
         for module, training in modes:
-            module.training = training
+            if module.training is not training:
+                module.training = training
         for parameter, needed in flags:
-            parameter.requires_grad_(needed)
+            if parameter.requires_grad is not needed:
+                parameter.requires_grad_(needed)
