@@ -18,7 +18,7 @@ __all__ = ["COLOURS", "Series", "histogram", "legend", "line_chart", "ticks"]
 COLOURS = 8
 """Series that the page's CSS has colours for; more begin again with the first."""
 _WIDTH, _HEIGHT = 640, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 16, 34, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 18, 36, 46
 
 Values = NDArray[np.float64]
 
@@ -65,6 +65,7 @@ def line_chart(
     percent: bool = False,
     log_x: bool = False,
     y_range: tuple[float, float] | None = None,
+    counted: bool = False,
 ) -> str:
     """Lines with bands.
 
@@ -76,6 +77,7 @@ def line_chart(
         percent: y is a share.
         log_x: x is positive, on a logarithmic axis.
         y_range: Ends of the y axis; default: as the values ask.
+        counted: x is a whole number, and so are its ticks.
     """
     move: Callable[[Values], Values] = np.log10 if log_x else np.asarray
     xs = np.concatenate([move(one.x) for one in series])
@@ -94,6 +96,8 @@ def line_chart(
         return np.asarray(_HEIGHT - _BOTTOM - (inside - y0) / (y1 - y0) * (_HEIGHT - _TOP - _BOTTOM))
 
     x_ticks = _log_ticks(series) if log_x else ticks(x0, x1, 6)
+    if counted:
+        x_ticks = [value for value in x_ticks if value == round(value)] or [round(x0)]
     out = [_frame(x_ticks, ticks(y0, y1), px, py, percent, x_title, y_title)]
     for one in series:
         colour = f"c{one.colour % COLOURS}"
@@ -165,7 +169,7 @@ def _frame(
     out.append(f'<line class="axis" x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
     middle = (_LEFT + right) / 2
     out.append(f'<text class="label" x="{middle:.0f}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x_title)}</text>')
-    out.append(f'<text class="label" x="8" y="16">{escape(y_title)}</text>')
+    out.append(f'<text class="label" x="8" y="20">{escape(y_title)}</text>')
     return "".join(out)
 
 
@@ -186,7 +190,7 @@ def _points(pairs: object) -> str:
 
 
 def _number(value: float, percent: bool) -> str:
-    return f"{100 * value:.0f}%" if percent else f"{value:.3g}"
+    return (f"{100 * value:.0f}%" if percent else f"{value:.3g}").replace("-", "−")
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:

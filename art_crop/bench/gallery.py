@@ -138,7 +138,8 @@ def _entry(row: dict[str, Any], success: float, before: tuple[str, int, int], af
     width, height = before[1], before[2]
     size = (max(1, row["width"] or 1), max(1, row["height"] or 1))
     scale = (width / size[0], height / size[1])
-    models = f"{row['attacked'] or 'no model'} → {row['scored']}"
+    models = f"{row['scored']} scored" + (f", {row['attacked']} attacked" if row["attacked"] else ", no gradients used")
+    models = row["scored"] if row["attacked"] == row["scored"] else models
     budget = "" if row["eps"] is None else f" · budget {row['eps']:g}"
     numbers = [f"L2 {row['l2']:.3g}"] if row["l2"] is not None else []
     for name, value in row["metrics"] or []:

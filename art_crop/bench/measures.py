@@ -33,6 +33,8 @@ LABELS = {
     "ssim": "SSIM",
     "ciede2000-mean": "CIEDE2000",
     "shift-over-width": "shift / width",
+    "ratio": "second / first peak",
+    "way": "way (px)",
     "seconds": "time (s)",
 }
 """Headings of columns and metrics whose names are not what a reader would call them."""
@@ -118,7 +120,12 @@ class Measure:
             return f"{round(100 * value, 1) + 0.0:.1f}%"  # + 0.0: there is no minus nought
         if self.kind == "largest":  # whether a budget of 10 was kept is a question of the fifth digit
             return f"{value + 0.0:.5g}"
-        return f"{value:.0f}" if abs(value) >= 1_000 else f"{value + 0.0:.3g}" if abs(value) < 10 else f"{value:.1f}"
+        value += 0.0
+        if abs(value) >= 1_000:
+            return f"{value:.0f}"
+        if abs(value) >= 10 or value == 0:
+            return f"{value:.1f}"
+        return f"{value:#.3g}"  # with its zeros, so that a column's numbers have one length
 
 
 def measure(name: str) -> Measure:

@@ -176,6 +176,8 @@ def _curves(frame: Frame, part: Part, kind: str) -> Plot | None:
     budgets = _budgets_of(frame.numbers("eps"), known) if kind == "loss" else [(None, known)]
     if not known.any():
         return None
+    if kind == "budget":
+        y_title += f" ({_norm(next(iter(frame.text('norm').present(known))))})"
     budgets = [budgets[k] for k in np.unique(np.linspace(0, len(budgets) - 1, _CHARTS).astype(np.intp))]
     panels, named, never = [], {}, {}
     for budget, rows in budgets:
@@ -192,7 +194,9 @@ def _curves(frame: Frame, part: Part, kind: str) -> Plot | None:
         if series:
             x_title = "queries" if kind == "budget" else "passes through the attacked model"
             name = "" if budget is None or len(budgets) == 1 else f"budget {budget:g}"
-            svg = line_chart(series, title=f"{title}{name and f', {name}'}", x_title=x_title, y_title=y_title)
+            svg = line_chart(
+                series, title=f"{title}{name and f', {name}'}", x_title=x_title, y_title=y_title, counted=True
+            )
             panels.append(Panel(name, svg))
     if not panels:
         return None

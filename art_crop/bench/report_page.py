@@ -105,20 +105,21 @@ def _filled(template: str, values: Mapping[str, str]) -> str:
 def _lead(summary: Summary) -> str:
     models = ", ".join(summary.info.models) or "no model"
     paper = f" Beside the numbers of {summary.paper}." if summary.paper else ""
-    return shown_text(f"Suite {summary.info.suite}, {summary.info.suite_sha256[:12]}. Models: {models}.{paper}")
+    return shown_text(f"Suite {summary.info.suite} ({summary.info.suite_sha256[:12]}). Models: {models}.{paper}")
 
 
 def _tiles(summary: Summary) -> str:
     failed, left_out = int(summary.frame.failed.sum()), int(summary.frame.excluded.sum())
     done = summary.completeness
     hours = summary.seconds / 3600
-    time = f"{hours:.1f} h" if hours >= 1 else f"{summary.seconds / 60:.1f} min"
+    minutes = f"{summary.seconds / 60:.1f} min" if summary.seconds >= 60 else f"{summary.seconds:.1f} s"
+    time = f"{hours:.1f} h" if hours >= 1 else minutes
     tiles = [
         (f"{summary.photos:,}", "photos", ""),
         (f"{summary.results:,}", "results", ""),
         *([] if done.finished else [(f"{100 * done.found // (done.expected or 1)}%", "of the run is there", "bad")]),
         (f"{left_out:,}", "results left out", ""),
         (f"{failed:,}", "errors", "bad" if failed else ""),
-        (time, "attacking", ""),
+        (time, "spent in attacks", ""),
     ]
     return "".join(f'<li class="{kind}"><b>{value}</b><span>{name}</span></li>' for value, name, kind in tiles)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from html import escape
 
@@ -64,8 +65,9 @@ def table_section(table: Table) -> str:
         if paper:
             head.append('<th scope="col">paper</th>')
     lines = []
-    for line in table.lines:
-        cells = [f'<th scope="row" class="text">{shown_text(line.row)}</th>']
+    for line, before in zip(table.lines, (None, *table.lines), strict=False):
+        again = " again" if before is not None and before.row == line.row else ""
+        cells = [f'<th scope="row" class="text{again}">{shown_text(line.row)}</th>']
         if table.column_title:
             cells.append(f'<td data-v="{line.order if line.column else ""}">{shown_text(line.column or "–")}</td>')
         cells.append(f'<td data-v="{max((cell.n for cell in line.cells), default=0)}">{line.n}</td>')
@@ -195,12 +197,13 @@ def about_section(summary: Summary) -> str:
     """What ran, where, and with which weights."""
     info = summary.info
     data = ", ".join(f"{key} {value}" for key, value in info.data.items() if value not in ("", None))
+    started = re.sub(r"T(\d\d:\d\d)(:\d\d)?(\+00:00|Z)$", r" \1 UTC", info.started)
     facts = [
         ("Suite", f"{info.suite}"),
         ("Suite hash", info.suite_sha256),
         ("Paper", summary.paper),
         ("Photos", data),
-        ("Started", info.started),
+        ("Started", started),
         ("Command", info.command),
         ("Machine", summary.machine),
         ("Versions", summary.versions),

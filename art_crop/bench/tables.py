@@ -173,7 +173,8 @@ def ratio_split(frame: Frame) -> list[Table]:
         measures = tuple(
             Measure(name, name, "share", at_target.column, percent=True) for name in ("strong first peak", "near tie")
         )
-        note = f"{at_target.label}; photos parted at the median ratio of second to first peak, {median:.3f}."
+        note = f"Share {at_target.label}" if at_target.name == "share-at-target" else "Share of successes"
+        note += f"; the photos are parted at the median ratio of second to first peak, {median:.3f}."
         title = "Strong first peaks and near ties"
         found.append(Table(title, part.split, "method", _title(lines, "eps"), measures, tuple(lines), note))
     return found

@@ -178,6 +178,40 @@ def test_it_is_readable_in_both_schemes_and_on_a_phone(
     )
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_labels_lie_inside_their_charts(tab: Any, page: Path, width: int) -> None:
+    tab.open(page, width=width, height=844)
+    assert tab.js("document.querySelectorAll('.plot svg text').length") > 50
+    assert tab.js(CLIPPED) == []
+
+
+def test_names_of_photos_stay_in_one_line_on_a_phone(tab: Any, page: Path) -> None:
+    tab.open(page, width=390, height=844)
+    heights = tab.js(
+        "[...document.querySelectorAll('#results-table tbody td:first-child bdi')]"
+        ".filter(e => e.innerText.startsWith('photo-')).map(e => e.getClientRects().length)"
+    )
+    assert len(heights) > 40
+    assert set(heights) == {1}
+
+
+def test_repeated_labels_are_quiet_until_the_table_is_sorted(opened: Any) -> None:
+    quiet = "document.querySelectorAll('#tables table')[0].querySelectorAll('.again').length"
+    assert opened.js(quiet) == 6  # three methods at three budgets, and one hostile row
+    opened.js("document.querySelectorAll('#tables table')[0].querySelectorAll('thead button')[2].click()")
+    assert opened.js(quiet) == 0
+
+
+CLIPPED = """
+[...document.querySelectorAll(".plot svg")].flatMap((svg) => {
+  const box = svg.viewBox.baseVal;
+  return [...svg.querySelectorAll("text")].filter((text) => {
+    const b = text.getBBox();
+    return b.x < -0.5 || b.y < -0.5 || b.x + b.width > box.width + 0.5 || b.y + b.height > box.height + 3;
+  }).map((text) => text.textContent);
+})
+"""
+
 CONTRAST = """
 (() => {
   const light = (color) => {

@@ -45,6 +45,7 @@
         };
         const rows = $$("tr", body).map((tr, k) => [tr, k, value(tr)]);
         rows.sort((a, b) => compare(a[2], b[2], sign) || a[1] - b[1]);
+        for (const name of $$(".again", body)) name.classList.remove("again");
         body.replaceChildren(...rows.map((row) => row[0]));
       });
     });
