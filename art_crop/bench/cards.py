@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from art_crop.bench.completeness import Completeness, completeness
 from art_crop.bench.frame import Frame, load_run
-from art_crop.bench.measures import Cell, measure, reached
+from art_crop.bench.measures import measure, reached
 from art_crop.bench.robustness import relative_gains, robustness_scores
 from art_crop.bench.statistics import mean_interval, per_photo, share_interval
 from art_crop.bench.store import RunInfo
@@ -120,8 +120,8 @@ def _attacks(frame: Frame, mask: Mask) -> list[dict[str, Any]]:
                         "method": method,
                         "attacked": attacked,
                         "eps": None if np.isnan(value) else float(value),
-                        "success": _numbers(success.cell(good, frame.photos, cell)),
-                        "median_l2_of_successes": _numbers(change.cell(l2, frame.photos, cell)),
+                        "success": success.cell(good, frame.photos, cell).as_json(),
+                        "median_l2_of_successes": change.cell(l2, frame.photos, cell).as_json(),
                     }
                 )
     return found
@@ -148,7 +148,3 @@ def _quality(info: RunInfo, frame: Frame, mask: Mask) -> dict[str, Any] | None:
         of_photos = per_photo(numbers, frame.photos[known])
         found[key] = {"n": len(of_photos), **mean_interval(of_photos)._asdict()}
     return found
-
-
-def _numbers(cell: Cell) -> dict[str, Any]:
-    return {"n": cell.n, **(cell.interval._asdict() if cell.interval is not None else {})}

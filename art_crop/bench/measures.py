@@ -6,6 +6,7 @@ A cell's unit is the photo: several results of one photo are their mean, or for 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,18 +49,25 @@ class Cell:
 
     Attributes:
         n: Photos.
-        interval: Estimate with the ends of its 95% interval; None where there is nothing to estimate.
-        largest: A largest value, which is no estimate and has no interval.
+        interval: Estimate with the ends of its 95% interval; None where there is none.
+        bare: A value without an interval: a largest one, or the mean of a single photo, whose resamples would all be
+            the same.
     """
 
     n: int
     interval: Interval | None = None
-    largest: float | None = None
+    bare: float | None = None
 
     @property
     def value(self) -> float | None:
-        """The estimate, or the largest value; None where nothing was measured."""
-        return self.interval.estimate if self.interval is not None else self.largest
+        """The number of the cell, with or without an interval; None where nothing was measured."""
+        return self.interval.estimate if self.interval is not None else self.bare
+
+    def as_json(self) -> dict[str, Any]:
+        """n, estimate, and low and high where there is an interval."""
+        if self.interval is not None:
+            return {"n": self.n, **self.interval._asdict()}
+        return {"n": self.n} if self.bare is None else {"n": self.n, "estimate": self.bare}
 
 
 @dataclass(frozen=True)
@@ -109,8 +117,10 @@ class Measure:
         if not len(found):
             return Cell(0)
         if self.kind == "largest":
-            return Cell(len(np.unique(of)), largest=float(found.max()))
+            return Cell(len(np.unique(of)), bare=float(found.max()))
         found = per_photo(found, of)
+        if len(found) == 1 and (self.kind != "share" or found[0] not in (0, 1)):
+            return Cell(1, bare=float(found[0]))
         kind = {"share": share_of_photos, "median": median_interval}.get(self.kind, mean_interval)
         return Cell(len(found), kind(found))
 

@@ -149,10 +149,7 @@ def _json_table(table: Table) -> dict[str, Any]:
     for line in table.lines:
         cells = {}
         for one, cell, paper in zip(table.measures, line.cells, line.paper, strict=True):
-            numbers: dict[str, Any] = {"n": cell.n, **(cell.interval._asdict() if cell.interval else {})}
-            if cell.largest is not None:
-                numbers["largest"] = cell.largest
-            cells[one.name] = {**numbers, **({} if paper is None else {"paper": paper})}
+            cells[one.name] = {**cell.as_json(), **({} if paper is None else {"paper": paper})}
         lines.append({"row": line.row, "column": line.column, "cells": cells})
     return {
         "title": table.title,

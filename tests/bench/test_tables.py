@@ -119,6 +119,14 @@ def test_the_largest_change_shows_that_budgets_hold(tmp_path: Path, synthetic: A
     assert measure("largest l2").text(10.004) == "10.004"
 
 
+def test_a_mean_of_one_photo_claims_no_interval(tmp_path: Path, synthetic: Any) -> None:
+    frame = read(tmp_path, synthetic, [synthetic.row(0, seed=s, l2=4.0 + s, success=s == 0) for s in (0, 1)])
+    for name in ("mean l2", "median l2"):
+        assert cell_of(frame, name).as_json() == {"n": 1, "estimate": 4.5}
+    assert cell_of(frame, "success").as_json() == {"n": 1, "estimate": 0.5}
+    assert cell_of(frame, "mean way").as_json() == {"n": 0}
+
+
 def test_several_seeds_of_a_photo_are_one_photo(tmp_path: Path, synthetic: Any) -> None:
     """Twenty photos, each with the same result for five seeds, know no more than twenty photos do."""
     random = np.random.default_rng(4)
