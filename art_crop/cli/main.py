@@ -13,6 +13,7 @@ from art_crop.cli import attack as attack_command
 from art_crop.cli import bench as bench_command
 from art_crop.cli import bench_report as bench_report_command
 from art_crop.cli import crop as crop_command
+from art_crop.cli import datasets as datasets_command
 from art_crop.cli import demo as demo_command
 from art_crop.cli import distil as distil_command
 from art_crop.cli import models as models_command
@@ -36,6 +37,8 @@ Examples:
   art-crop attack photo.jpg --show 0.1,0.7,0.5,0.95
 
   art-crop models list
+
+  art-crop datasets
 
   art-crop plugins
 
@@ -76,6 +79,7 @@ for name, module in (
     function = getattr(module, name)
     app.command(name, epilog=module.EXAMPLES, help=_prose(function))(function)
 app.add_typer(models_command.app, name="models")
+app.add_typer(datasets_command.app, name="datasets")
 
 bench = typer.Typer(no_args_is_help=True, help="Run benchmark suites, and report on their results.")
 bench.command("run", epilog=bench_command.EXAMPLES, help=_prose(bench_command.run))(bench_command.run)

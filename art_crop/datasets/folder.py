@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
 
-import numpy as np
-from numpy.typing import NDArray
-
+from art_crop.datasets.paths import existing_folder
+from art_crop.datasets.photo_set import PhotoItem, PhotoSet
 from art_crop.errors import InvalidInputError
+
+__all__ = ["EXTENSIONS", "Folder"]
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 """Endings of file names, in lower case, that are taken for photos."""
 
 
-@dataclass(frozen=True)
-class PhotoItem:
-    """One photo of a dataset.
-
-    Attributes:
-        name: Path inside the dataset's folder, with forward slashes: the same on every system.
-        path: Where the file lies.
-    """
-
-    name: str
-    path: Path
-
-    def load(self) -> NDArray[np.uint8]:
-        """Read the pixels, upright RGB, uint8 ``(height, width, 3)``; nothing is kept.
-
-        Raises:
-            ImageFileError: the file is not a photo that can be read safely; the other items stay usable.
-        """
-        from art_crop.photo import load_photo
-
-        return load_photo(self.path).pixels
-
-
-class Folder(Sequence[PhotoItem]):
+class Folder(PhotoSet[PhotoItem]):
     """The photos of a folder as a sequence of :class:`PhotoItem`, sorted by name.
 
     Args:
@@ -66,32 +42,7 @@ class Folder(Sequence[PhotoItem]):
         )
         if not names:
             raise InvalidInputError(f"root must hold photos ({', '.join(sorted(wanted))}), found none in {self.root}")
-        self._items = tuple(PhotoItem(name, self.root / name) for name in names)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    @overload
-    def __getitem__(self, index: int) -> PhotoItem: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[PhotoItem]: ...
-    def __getitem__(self, index: int | slice) -> PhotoItem | Sequence[PhotoItem]:
-        return self._items[index]
-
-    def __iter__(self) -> Iterator[PhotoItem]:
-        return iter(self._items)
-
-    def __repr__(self) -> str:
-        return f"Folder({str(self.root)!r}, {len(self)} photos)"
-
-
-def existing_folder(path: str | os.PathLike[str], name: str) -> Path:
-    """Return ``path`` with ``~`` expanded; raise InvalidInputError, which names the argument, if it is no folder."""
-    folder = Path(path).expanduser()
-    if not folder.is_dir():
-        state = "is a file" if folder.exists() else "does not exist"
-        raise InvalidInputError(f"{name} must be an existing folder; {folder} {state}")
-    return folder
+        super().__init__(PhotoItem(name, self.root / name) for name in names)
 
 
 def _is_hidden(inside: Path) -> bool:

@@ -7,15 +7,17 @@ photos and ``data/eye/fixations.mat`` at github.com/NUS-VIP/predicting-human-gaz
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from art_crop.datasets.folder import PhotoItem, existing_folder
+from art_crop.datasets import sources
+from art_crop.datasets.fetching import dataset_root
+from art_crop.datasets.paths import plain_name
+from art_crop.datasets.photo_set import PhotoItem, PhotoSet
 from art_crop.errors import InvalidInputError
 
 SIZE = (800, 600)
@@ -50,45 +52,29 @@ class OSIEItem(PhotoItem):
         return SIZE
 
 
-class OSIE(Sequence[OSIEItem]):
+class OSIE(PhotoSet[OSIEItem]):
     """The data set as a sequence of :class:`OSIEItem`, in the order of ``fixations.mat``.
 
     Args:
-        root: Folder that holds ``stimuli/`` (the photos) and ``fixations.mat``.
+        root: Folder that holds ``stimuli/`` (the photos) and ``fixations.mat``; None: where it was fetched to.
 
     Raises:
         InvalidInputError: a part is missing, or ``fixations.mat`` is not the data set's.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = existing_folder(root, "root")
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        self.root = dataset_root(root, sources.OSIE)
         stimuli, table = self.root / "stimuli", self.root / "fixations.mat"
         if not stimuli.is_dir() or not table.is_file():
-            raise InvalidInputError(
+            raise sources.OSIE.incomplete(
                 f"root must hold the folder stimuli and the file fixations.mat; {self.root} does not"
             )
-        self._items = tuple(OSIEItem(name, stimuli / name, subjects) for name, subjects in _read_fixations(table))
-        absent = [item.name for item in self._items if not item.path.is_file()]
+        super().__init__(OSIEItem(name, stimuli / name, subjects) for name, subjects in _read_fixations(table))
+        absent = [item.name for item in self if not item.path.is_file()]
         if absent:
-            raise InvalidInputError(
+            raise sources.OSIE.incomplete(
                 f"root must hold every photo that fixations.mat names; {stimuli} lacks {len(absent)}, first {absent[0]}"
             )
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    @overload
-    def __getitem__(self, index: int) -> OSIEItem: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[OSIEItem]: ...
-    def __getitem__(self, index: int | slice) -> OSIEItem | Sequence[OSIEItem]:
-        return self._items[index]
-
-    def __iter__(self) -> Iterator[OSIEItem]:
-        return iter(self._items)
-
-    def __repr__(self) -> str:
-        return f"OSIE({str(self.root)!r}, {len(self)} photos)"
 
     @property
     def held_out(self) -> tuple[OSIEItem, ...]:
@@ -101,8 +87,20 @@ class OSIE(Sequence[OSIEItem]):
         return tuple(item for index, item in enumerate(self._items) if index % _HELD_OUT_EVERY)
 
 
+class Viewed(Protocol):
+    """A photo with fixations: an item of OSIE or CAT2000."""
+
+    @property
+    def fixations(self) -> NDArray[np.float64]:
+        """(n, 2): x, y in pixels from 0."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the photo in pixels."""
+
+
 def fixation_density(
-    item: OSIEItem, *, sigma_px: float = SIGMA_PX, size: tuple[int, int] | None = None
+    item: Viewed, *, sigma_px: float = SIGMA_PX, size: tuple[int, int] | None = None
 ) -> NDArray[np.float32]:
     """Density of where people looked at a photo of the set: :func:`gaussian_density` of all its fixations.
 
@@ -169,7 +167,7 @@ def _read_fixations(table: Path) -> list[tuple[str, tuple[NDArray[np.float64], .
     try:
         photos = loadmat(table, squeeze_me=True, struct_as_record=False)["fixations"]
         return [
-            (_file_name(photo.img), tuple(_positions(subject) for subject in np.atleast_1d(photo.subjects)))
+            (plain_name(photo.img), tuple(_positions(subject) for subject in np.atleast_1d(photo.subjects)))
             for photo in np.atleast_1d(photos)
         ]
     except Exception as error:  # scipy's reader raises anything, IndexError and MemoryError included, on a damaged file
@@ -185,10 +183,3 @@ def _positions(subject: Any) -> NDArray[np.float64]:
     if not np.isfinite(positions).all():
         raise ValueError("a fixation is not finite")
     return positions
-
-
-def _file_name(name: Any) -> str:
-    # The name becomes a path: it must not lead out of the folder.
-    if not isinstance(name, str) or Path(name).name != name or name in ("", ".", ".."):
-        raise ValueError(f"{name!r} is not a file name")
-    return name

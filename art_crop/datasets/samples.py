@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
 
-from art_crop.datasets.folder import PhotoItem
+from art_crop.datasets.photo_set import PhotoItem, PhotoSet
 from art_crop.errors import InvalidInputError
 
 __all__ = ["Samples"]
@@ -24,8 +22,8 @@ NAMES = (
 """Photos in its wheel, with licences from CC0 to CC BY; its ``skimage/data/README.txt`` tells where each is from."""
 
 
-class Samples(Sequence[PhotoItem]):
-    """Seven photos out of scikit-image's wheel as a sequence of :class:`~art_crop.datasets.folder.PhotoItem`.
+class Samples(PhotoSet[PhotoItem]):
+    """Seven photos out of scikit-image's wheel as a sequence of :class:`~art_crop.datasets.photo_set.PhotoItem`.
 
     Raises:
         InvalidInputError: scikit-image was installed without its data.
@@ -34,20 +32,7 @@ class Samples(Sequence[PhotoItem]):
     def __init__(self) -> None:
         spec = importlib.util.find_spec("skimage.data")
         folder = Path(spec.origin).parent if spec is not None and spec.origin else Path("skimage/data")
-        self._items = tuple(PhotoItem(name, folder / name) for name in NAMES)
-        absent = [item.name for item in self._items if not item.path.is_file()]
+        super().__init__(PhotoItem(name, folder / name) for name in NAMES)
+        absent = [item.name for item in self if not item.path.is_file()]
         if absent:
             raise InvalidInputError(f"scikit-image's photos are not installed: {folder} lacks {', '.join(absent)}")
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    @overload
-    def __getitem__(self, index: int) -> PhotoItem: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[PhotoItem]: ...
-    def __getitem__(self, index: int | slice) -> PhotoItem | Sequence[PhotoItem]:
-        return self._items[index]
-
-    def __repr__(self) -> str:
-        return f"Samples({len(self)} photos)"

@@ -9,6 +9,7 @@ from art_crop.plugins.specs import AttackSpec, DatasetSpec, ExecutorSpec, Metric
 
 _ESTIMATORS = "art_crop.estimators.builtin"
 _METRICS = "art_crop.metrics"
+_SOURCES = "art_crop.datasets.sources"
 _WEIGHTS = "art_crop.models.weights"
 
 
@@ -181,21 +182,71 @@ def art_crop_datasets() -> Iterable[DatasetSpec]:
     """Datasets of this package."""
     return (
         DatasetSpec(
-            name="osie",
-            target="art_crop.datasets.osie:OSIE",
-            summary="700 photos of 800x600 with the fixations of 15 observers",
-            task="saliency",
-            licence="MIT",
-        ),
-        DatasetSpec(
             name="folder",
             target="art_crop.datasets.folder:Folder",
             summary="the photos of a folder",
+            licence="that of your photos",
+            source="path",
         ),
         DatasetSpec(
             name="scikit-image",
             target="art_crop.datasets.samples:Samples",
             summary="seven photos that come with scikit-image",
+            licence="CC0 to CC BY, see skimage/data/README.txt",
+            photos=7,
+            source="installed",
+        ),
+        DatasetSpec(
+            name="kodak",
+            target="art_crop.datasets.kodak:Kodak",
+            summary="lossless photos of 768x512",
+            licence="customarily free to use",
+            photos=24,
+            source=f"{_SOURCES}:KODAK",
+        ),
+        DatasetSpec(
+            name="bsds500",
+            target="art_crop.datasets.bsds500:BSDS500",
+            summary="photos of 481x321, in train, val and test",
+            licence="non-commercial research and education",
+            photos=500,
+            source=f"{_SOURCES}:BSDS500",
+        ),
+        DatasetSpec(
+            name="osie",
+            target="art_crop.datasets.osie:OSIE",
+            summary="photos of 800x600 with the fixations of 15 observers",
+            task="saliency",
+            licence="MIT",
+            photos=700,
+            source=f"{_SOURCES}:OSIE",
+        ),
+        DatasetSpec(
+            name="cat2000",
+            target="art_crop.datasets.cat2000:CAT2000",
+            summary="photos of 1920x1080 in 20 categories with where 18 observers each looked (training set)",
+            task="saliency",
+            licence="none stated; published for research",
+            photos=2000,
+            source=f"{_SOURCES}:CAT2000",
+        ),
+        DatasetSpec(
+            name="koniq-10k",
+            target="art_crop.datasets.koniq10k:KonIQ10k",
+            summary="photos of 1024x768 or 512x384 with mean opinion scores",
+            task="quality",
+            licence="photos: Creative Commons, each its own; scores: none stated",
+            photos=10_073,
+            source=f"{_SOURCES}:KONIQ10K",
+        ),
+        DatasetSpec(
+            name="places365",
+            target="art_crop.datasets.places365:Places365",
+            summary="photos of places in 365 categories (validation set)",
+            task="classification",
+            licence="research and education; the photos are their owners'",
+            photos=36_500,
+            source=f"{_SOURCES}:PLACES365",
         ),
     )
 

@@ -17,10 +17,11 @@ from art_crop.plugins.catalogue import BUILTIN, Entry, PluginStatus, catalogue
 from art_crop.plugins.isolation import Report, explain, import_target
 from art_crop.plugins.lookup import find
 from art_crop.plugins.requirements import missing
-from art_crop.plugins.specs import Kind, ModelSpec
+from art_crop.plugins.specs import DatasetSpec, Kind, ModelSpec
 
 __all__ = [
     "PluginRecord",
+    "dataset_source",
     "list_plugins",
     "load_attack",
     "load_dataset",
@@ -169,6 +170,18 @@ def model_weights(name: str) -> Any:
     entry = find("model", name)
     weights = entry.spec.weights if isinstance(entry.spec, ModelSpec) else ""
     return weights if weights in ("", "embedded") else _imported(entry, weights)
+
+
+def dataset_source(name: str) -> Any:
+    """Where a dataset is got: its source's record, or "installed", "path", or "" where that is its own affair.
+
+    Raises:
+        InvalidInputError: there is no such dataset.
+        PluginError: two plugins own the name, or the source's record cannot be imported.
+    """
+    entry = find("dataset", name)
+    source = entry.spec.source if isinstance(entry.spec, DatasetSpec) else ""
+    return source if source in ("", "installed", "path") else _imported(entry, source)
 
 
 def _built(kind: Kind, name: str, options: dict[str, Any]) -> Any:

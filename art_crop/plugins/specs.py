@@ -40,7 +40,8 @@ class PluginSpec:
         target: ``"package.module:attribute"``, imported when the object is asked for and not before.
         summary: One line for listings.
         task: What it works on: ``"saliency"``, ``"quality"``, ``"classification"``; empty where it fits all.
-        licence: SPDX identifier; for models and datasets of the weights or the data. Empty: not stated.
+        licence: SPDX identifier, or the terms in a few words where there is none for them; for models and datasets of
+            the weights or the data. Empty: not stated.
         requirements: pip requirements beyond the plugin's own, such as ``("optuna>=4",)``; where one is not installed
             the object stays listed, and asking for it names the ``pip install`` that cures it.
         version: Of this object (weights, data) where it has one of its own; empty: its distribution's.
@@ -66,7 +67,7 @@ class PluginSpec:
         what = f"{type(self).__name__} {self.name!r}"
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name != "requirements" and not (isinstance(value, str) and (value.isprintable() or not value)):
+            if field.type == "str" and not (isinstance(value, str) and (value.isprintable() or not value)):
                 raise InvalidInputError(f"{what}: {field.name} must be text of one line, not {value!r}")
         if not _NAME.fullmatch(self.name):
             raise InvalidInputError(f"{what}: name must be lower-case words joined by hyphens")
@@ -116,9 +117,27 @@ class MetricSpec(PluginSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(PluginSpec):
-    """A dataset; the target is called with the user's keyword arguments, such as ``root``."""
+    """A dataset; the target is called with the user's keyword arguments, such as ``root``.
+
+    Attributes:
+        photos: How many photos it has; 0 where that depends.
+        source: ``"package.module:attribute"`` of a :class:`~art_crop.datasets.sources.DatasetSource`, which says where
+            it is got and by which ``art-crop datasets fetch NAME`` works; ``"installed"`` where it comes with a
+            package; ``"path"`` where it is whatever folder the user names; empty where that is its own affair.
+    """
 
     kind: ClassVar[Kind] = "dataset"
+    photos: int = 0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the number and the place of the source as well."""
+        super().__post_init__()
+        what = f"DatasetSpec {self.name!r}"
+        if type(self.photos) is not int or self.photos < 0:
+            raise InvalidInputError(f"{what}: photos must be a number of photos, or 0, not {self.photos!r}")
+        if self.source not in ("", "installed", "path"):
+            _check_target(what, "source", self.source)
 
 
 @dataclass(frozen=True, kw_only=True)

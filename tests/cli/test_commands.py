@@ -26,6 +26,9 @@ HEAVY = "print(sorted({'torch', 'art', 'numpy', 'skimage', 'matplotlib'} & set(s
         ["crop", "-h"],
         ["demo", "--help"],
         ["models", "list"],
+        ["datasets"],
+        ["datasets", "--json"],
+        ["datasets", "fetch", "--help"],
         ["plugins"],
         ["--version"],
     ],
@@ -39,7 +42,19 @@ def test_help_and_listings_import_nothing_heavy(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["attack"], ["crop"], ["demo"], ["distil"], ["models", "list"], ["models", "fetch"], ["plugins"]],
+    [
+        [],
+        ["attack"],
+        ["crop"],
+        ["demo"],
+        ["distil"],
+        ["models", "list"],
+        ["models", "fetch"],
+        ["datasets"],
+        ["datasets", "list"],
+        ["datasets", "fetch"],
+        ["plugins"],
+    ],
 )
 def test_every_command_shows_examples(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"])
