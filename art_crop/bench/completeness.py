@@ -66,14 +66,13 @@ def completeness(info: RunInfo, frame: Frame) -> Completeness:
 
 def _counts(frame: Frame) -> dict[_Key, int]:
     """Rows of each setting that has any."""
-    if not len(frame):
-        return {}
-    texts = [frame.text(name) for name in ("method", "attacked", "scored", "params")]
-    columns = [*(text.codes for text in texts), *(np.nan_to_num(frame.numbers(name), nan=-1) for name in _NUMBERS)]
-    distinct, counts = np.unique(np.column_stack(columns), axis=0, return_counts=True)
+    names = ("method", "attacked", "scored", "params")
+    _, first, counts = np.unique(frame.groups(names, _NUMBERS), return_index=True, return_counts=True)
+    texts = [frame.text(name) for name in names]
+    numbers = [np.nan_to_num(frame.numbers(name)[first], nan=-1.0).tolist() for name in _NUMBERS]
     return {
-        (*(text.categories[int(code)] for text, code in zip(texts, row, strict=False)), *row[len(texts) :]): int(count)
-        for row, count in zip(distinct.tolist(), counts, strict=True)
+        (*(text.categories[text.codes[row]] for text in texts), *own): int(count)
+        for row, own, count in zip(first, zip(*numbers, strict=True), counts, strict=True)
     }
 
 

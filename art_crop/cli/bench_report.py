@@ -81,6 +81,7 @@ def compare(
 
     Shares are tested by McNemar's exact test, means by the sign-flip permutation test; p-values are corrected for the
     number of comparisons by Holm's method, and a corrected one below 0.05 is significant. Intervals are 95% bootstrap.
+    A photo that was attacked with several seeds counts once, with its mean.
     """
     with errors_as_sentences():
         from art_crop.bench.compare import compare_runs
