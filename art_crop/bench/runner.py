@@ -119,6 +119,7 @@ def run_suite(
             "dataset": suite.data.dataset,
             "photos": len(photos),
             "sha256": photo_set_sha256(photo.sha256 for photo in photos),
+            "licence": find("dataset", suite.data.dataset).spec.licence,
         }
         info = _info(suite, hashes, command, data)
         store = PartStore(out.expanduser(), info)

@@ -123,7 +123,7 @@ class RunInfo:
         started: UTC, ISO 8601.
         command: As it was given, paths shortened to their last part.
         models: Name in the suite -> weights_sha256, distribution, version, licence.
-        data: dataset, photos, and the sha256 of all photos' hashes.
+        data: dataset, photos, the sha256 of all photos' hashes, and the dataset's licence.
         schema: Version of this folder's layout.
     """
 

@@ -31,6 +31,8 @@ Examples:
   art-crop datasets fetch cat2000 --from ~/Downloads/trainSet.zip
 """
 
+_ANY_FOLDER = "any folder of yours"
+
 app = typer.Typer()
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON array.")]
 
@@ -90,7 +92,7 @@ def _source(name: str) -> dict[str, str]:
     except ArtCropError as error:
         return {"where": f"cannot be told: {error}", "page": "", "terms": ""}
     if not isinstance(source, DatasetSource):
-        said = {"installed": "comes with its package", "path": "any folder of yours"}
+        said = {"installed": "comes with its package", "path": _ANY_FOLDER}
         return {"where": said.get(source, "its own affair"), "page": "", "terms": ""}
     found = located(source.name)
     where = f"fetched: {found}" if found is not None else source.how
@@ -107,7 +109,8 @@ def _table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         what = row["summary"] if row["status"] == "available" else f"{row['summary']} ({row['status']})"
         photos = "" if row["photos"] is None else f"{row['photos']:,}"
-        cells = (row["name"], photos, what, row["licence"] or "not stated", row["where"], row["distribution"])
+        licence = row["licence"] or ("that of your photos" if row["where"] == _ANY_FOLDER else "not stated")
+        cells = (row["name"], photos, what, licence, row["where"], row["distribution"])
         table.add_row(*map(literal, cells))
     out.print(table)
     out.print("What was fetched opens by its name; a folder of yours is named by root=DIR, for suites by --images DIR.")

@@ -46,6 +46,31 @@ class Excluded:
     reason: str
 
 
+def content_size(pixels: NDArray[np.uint8], *, tolerance: int = 6) -> tuple[int, int]:
+    """Width and height of a photo without grey margins, for the paper's rule on shapes.
+
+    CAT2000 brings every photo to 1920 x 1080 with grey at the sides or above and below. The paper leaves out as vertical
+    those of which such filling takes more than 25%: 1440 x 1080, which is 4:3, is the last to stay. So the size to give
+    :func:`select_target` is that of the content.
+
+    Args:
+        pixels: uint8 ``(height, width, 3)``.
+        tolerance: How far, in levels, a margin's pixels may be from its colour, as they are after JPEG compression.
+
+    Returns:
+        The photo's own width and height where it has no margins of a medium grey (levels 96 to 160).
+    """
+    height, width = pixels.shape[:2]
+    corners = pixels[[0, 0, -1, -1], [0, -1, 0, -1]]
+    grey = round(float(np.median(corners)))
+    if not 96 <= grey <= 160:
+        return width, height
+    rows, columns = np.nonzero(((pixels < grey - tolerance) | (pixels > grey + tolerance)).any(axis=2))
+    if not rows.size:
+        return width, height
+    return int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
+
+
 def column_profile(density: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """s(x): sum over the rows of a saliency density ``(height, width)``, float64 ``(width,)``.
 

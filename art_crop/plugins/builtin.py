@@ -185,7 +185,6 @@ def art_crop_datasets() -> Iterable[DatasetSpec]:
             name="folder",
             target="art_crop.datasets.folder:Folder",
             summary="the photos of a folder",
-            licence="that of your photos",
             source="path",
         ),
         DatasetSpec(

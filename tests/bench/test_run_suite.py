@@ -119,6 +119,7 @@ def test_run_json_tells_what_ran_and_not_where(folder: Path, tmp_path: Path) -> 
     assert info.suite_content["attacks"][0]["method"] == "steps"
     assert len(info.models["gaze-lite"]["weights_sha256"]) == 64
     assert info.data["photos"] == 1
+    assert info.data["licence"] == "", "nobody knows that of the user's own photos"
     text = (out / "run.json").read_text()
     assert str(tmp_path) not in text
     assert os.uname().nodename not in text
@@ -160,6 +161,11 @@ def test_missing_data_is_said(tmp_path: Path) -> None:
     late = suite(tmp_path, TEXT.replace("width = 160", 'width = 160\ndataset = "scikit-image"\nfirst = 99'))
     with pytest.raises(InvalidInputError, match="has 7 photos, and the suite begins at number 99"):
         run(late, None, tmp_path / "run")
+
+
+def test_the_photos_licence_goes_into_the_run(tmp_path: Path) -> None:
+    run(suite(tmp_path, TEXT.replace("[data]", '[data]\ndataset = "scikit-image"')), None, tmp_path / "run", limit=1)
+    assert read_run(tmp_path / "run").data["licence"].startswith("CC0 to CC BY")
 
 
 def test_several_first_photos_and_every_nth(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_the_list_says_photos_licence_and_how_to_get_them() -> None:
     }  # fmt: skip
     assert listed["osie"]["licence"] == "MIT"
     assert listed["bsds500"]["licence"] == "non-commercial research and education"
-    assert all(row["licence"] for row in listed.values() if row["distribution"] == "art-crop")
+    assert all(listed[name]["licence"] for name in photos if name != "folder")
     assert listed["kodak"]["where"] == "run `art-crop datasets fetch kodak`"
     assert listed["kodak"]["page"] == "https://r0k.us/graphics/kodak/"
     assert listed["places365"]["where"] == "run `art-crop datasets fetch places365 --accept-terms`"
@@ -50,7 +50,15 @@ def test_the_list_says_photos_licence_and_how_to_get_them() -> None:
 def test_the_table_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(app, ["datasets"])
     assert result.exit_code == 0
-    for text in ("kodak", "36,500", "MIT", "art-crop", "licence or terms", "any folder of yours"):
+    for text in (
+        "kodak",
+        "36,500",
+        "MIT",
+        "art-crop",
+        "licence or terms",
+        "any folder of yours",
+        "that of your photos",
+    ):
         assert text in result.output
 
 

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from scipy.signal import find_peaks
 
-from art_crop.datasets.selection import Excluded, SelectedTarget, column_profile, local_maxima, select_target
+from art_crop.datasets.selection import (
+    Excluded,
+    SelectedTarget,
+    column_profile,
+    content_size,
+    local_maxima,
+    select_target,
+)
 from art_crop.errors import InvalidInputError
 
 WIDE = (640, 360)
@@ -148,3 +155,40 @@ def test_recorded_maps_of_the_deployed_cropper(fastgaze_golden: Path) -> None:
 def test_bad_arguments_are_refused_by_name(profile: list[float], size: tuple[int, int], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         select_target(profile, size)
+
+
+@pytest.mark.parametrize(
+    ("left", "top", "rule"),
+    [
+        (0, 0, None),
+        (240, 0, None),  # 25% filled: 1440 x 1080 is 4:3 and stays
+        (241, 0, "too tall"),
+        (500, 0, "too tall"),
+        (0, 200, None),  # filled above and below: wider than 16:9
+    ],
+)
+def test_filled_margins_count_as_the_paper_counts_them(tmp_path: Path, left: int, top: int, rule: str | None) -> None:
+    from PIL import Image
+    from skimage import data
+
+    inner = Image.fromarray(data.coffee()).resize((1920 - 2 * left, 1080 - 2 * top))
+    canvas = Image.new("RGB", (1920, 1080), (126, 126, 126))
+    canvas.paste(inner, (left, top))
+    assert content_size(np.asarray(canvas)) == inner.size
+    outcome = select_target(bumps((8, 1.0), (30, 0.8)), content_size(np.asarray(canvas)))
+    assert (outcome.rule if isinstance(outcome, Excluded) else None) == rule
+    canvas.save(tmp_path / "canvas.jpg", quality=80)
+    width, height = content_size(np.asarray(Image.open(tmp_path / "canvas.jpg")))
+    assert abs(width - inner.width) <= 16
+    assert abs(height - inner.height) <= 16
+
+
+def test_no_margins_are_seen_in_drawings_and_photos(osie_root: Path) -> None:
+    from PIL import Image
+
+    drawing = np.full((90, 160, 3), 255, np.uint8)
+    drawing[40:50, 70:90] = 0
+    assert content_size(drawing) == (160, 90)
+    assert content_size(np.full((90, 160, 3), 126, np.uint8)) == (160, 90)
+    sizes = {content_size(np.asarray(Image.open(file))) for file in sorted((osie_root / "stimuli").iterdir())[::10]}
+    assert sizes == {(800, 600)}
