@@ -49,9 +49,9 @@ class Excluded:
 def content_size(pixels: NDArray[np.uint8], *, tolerance: int = 6) -> tuple[int, int]:
     """Width and height of a photo without grey margins, for the paper's rule on shapes.
 
-    CAT2000 brings every photo to 1920 x 1080 with grey at the sides or above and below. The paper leaves out as vertical
-    those of which such filling takes more than 25%: 1440 x 1080, which is 4:3, is the last to stay. So the size to give
-    :func:`select_target` is that of the content.
+    CAT2000 brings every photo to 1920 x 1080 with grey at the sides or above and below. The paper leaves out as
+    vertical those of which such filling takes more than 25%: 1440 x 1080, which is 4:3, is the last to stay. So the
+    size to give :func:`select_target` is that of the content.
 
     Args:
         pixels: uint8 ``(height, width, 3)``.

@@ -14,7 +14,7 @@ import art_crop
 from art_crop.errors import InvalidInputError, MissingDependencyError, PluginError, PluginWarning
 from art_crop.plugins import builtin, catalogue, registry
 from art_crop.plugins.loading import HOOKS
-from art_crop.plugins.specs import ModelSpec, PluginSpec
+from art_crop.plugins.specs import DatasetSpec, ModelSpec, PluginSpec
 
 
 def shipped() -> Iterator[PluginSpec]:
@@ -221,3 +221,33 @@ def test_malformed_records_are_refused(field: str, value: str) -> None:
     fields = {"name": "x", "target": "a.b:c", "summary": "s", field: value}
     with pytest.raises(InvalidInputError, match=field):
         ModelSpec(**fields)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("photos", -1), ("photos", "24"), ("photos", True), ("source", "https://example.org"), ("source", None)],
+)
+def test_malformed_records_of_datasets_are_refused(field: str, value: object) -> None:
+    fields: Any = {"name": "x", "target": "a.b:c", "summary": "s", field: value}
+    with pytest.raises(InvalidInputError, match=f"DatasetSpec 'x': {field} must"):
+        DatasetSpec(**fields)
+
+
+def test_a_datasets_source_is_found_by_name(site: Any) -> None:
+    site.plugin(
+        "with-data",
+        """
+        from art_crop.plugins import DatasetSpec
+
+        @hookimpl
+        def art_crop_datasets():
+            yield DatasetSpec(name="sourced", target="x:y", summary="s", source="fractions:Fraction")
+            yield DatasetSpec(name="own-affair", target="x:y", summary="s")
+            yield DatasetSpec(name="lost", target="x:y", summary="s", source="no_such_module:SOURCE")
+        """,
+    )
+    assert registry.dataset_source("sourced") is Fraction
+    assert registry.dataset_source("own-affair") == ""
+    assert registry.dataset_source("folder") == "path"
+    with pytest.raises(PluginError, match=r"with-data .*no_such_module"):
+        registry.dataset_source("lost")
