@@ -29,7 +29,7 @@ LEVEL = 0.05
 """Corrected p-values below it are called significant."""
 _KEY = ("photo_sha256", "method", "attacked", "scored", "norm")
 _CELL = ("scored", "attacked", "method")
-_NEVER = ("ratio", "shown", "symmetric", "shift", "l2", "linf")
+_NEVER = ("ratio", "way", "shown", "symmetric", "shift", "l2", "linf")
 _METRICS = 6
 
 Rows = NDArray[np.intp]

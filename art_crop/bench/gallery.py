@@ -85,11 +85,11 @@ def choose(frame: Frame, limit: int) -> tuple[NDArray[np.intp], int]:
     groups += [np.nan_to_num(frame.numbers("eps")[rows], nan=-1.0), np.nan_to_num(good, nan=2.0)]
     _, group = np.unique(np.column_stack(groups), axis=0, return_inverse=True)
     group = group.ravel()
-    # A row's turn: how many of its group come before it.
+    # A row's turn in its group; each group begins with another photo, so that not all show the first.
     order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], group[order])
+    starts, sizes = np.searchsorted(group[order], group[order]), np.bincount(group)[group[order]]
     turn = np.empty(len(rows), np.intp)
-    turn[order] = np.arange(len(rows)) - starts
+    turn[order] = (np.arange(len(rows)) - starts - group[order]) % sizes
     picked = np.lexsort((rows, turn))[:limit]
     return np.sort(rows[picked]), len(rows)
 

@@ -79,9 +79,8 @@ def as_markdown(summary: Summary) -> str:
     info = summary.info
     lines = [f"# {plain_markdown(summary.title)}", ""]
     lines.append(
-        f"Suite {plain_markdown(info.suite)} (`{info.suite_sha256[:12]}`), {summary.photos} photos, "
-        f"{summary.results} results, {int(summary.frame.excluded.sum())} left out, "
-        f"{int(summary.frame.failed.sum())} errors. "
+        f"Suite {plain_markdown(info.suite)} (`{info.suite_sha256[:12]}`). Photos: {summary.photos}; results: "
+        f"{summary.results}; left out: {int(summary.frame.excluded.sum())}; errors: {int(summary.frame.failed.sum())}. "
         f"{plain_markdown(summary.machine)}; {plain_markdown(summary.versions)}."
     )
     lines += ["", *(f"> {plain_markdown(notice)}\n" for notice in summary.notices)]

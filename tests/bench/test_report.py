@@ -222,6 +222,8 @@ def test_the_gallery_is_limited_and_mixes_methods(tmp_path: Path, synthetic: Any
     text = files.html.read_text(encoding="utf-8")
     assert text.count('class="slider"') == 6
     assert f"6 of {len(rows)} kept results" in text
+    names = {piece.partition("</span>")[0] for piece in text.split('<figcaption><span class="name">')[1:]}
+    assert len(names) > 2, "not always the first photos"
     assert {method for method in synthetic.METHODS if f"<br><bdi>{method} · " in text} == set(synthetic.METHODS)
     assert 'class="window c1"' in text
     assert 'class="point after"' in text

@@ -134,7 +134,7 @@ def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, words: list[str]
 def test_a_saliency_attack_on_a_classifier_is_found_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from art_crop.bench import suite_file
+    from art_crop.bench import suite_checks, suite_file
     from art_crop.plugins.catalogue import Entry
     from art_crop.plugins.lookup import find
     from art_crop.plugins.specs import ModelSpec
@@ -145,7 +145,8 @@ def test_a_saliency_attack_on_a_classifier_is_found_before_anything_runs(
             return Entry(spec, "art-crop-x", "1")
         return find(kind, name)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(suite_file, "find", with_classifier)
+    for module in (suite_file, suite_checks):
+        monkeypatch.setattr(module, "find", with_classifier)
     with pytest.raises(
         SuiteError, match=r"mine.toml: attack\[0\].scored: 'strict' is a classification model.*saliency"
     ):
