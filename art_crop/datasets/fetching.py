@@ -114,13 +114,13 @@ def _check_allowed(source: DatasetSource, origin: object, accept_terms: bool) ->
 
 def _gathered(source: DatasetSource, origin: str | os.PathLike[str] | None, staging: Path, progress: bool) -> Path:
     """All files of the dataset in ``staging/unpacked``, checked. What is wrong is thrown away, what is half stays."""
-    unpacked = staging / "unpacked"
-    shutil.rmtree(unpacked, ignore_errors=True)
-    unpacked.mkdir(parents=True)
     sizes = [part.file.size if part.file.exact else None for part in source.parts]
     total = None if None in sizes else sum(size or 0 for size in sizes)
     with transfer_bar(source.name, total, shown=progress) as tell:
         files = [_obtained(source, part.file, origin, staging, tell) for part in source.parts]
+    unpacked = staging / "unpacked"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    unpacked.mkdir(parents=True)
     try:
         for part, file in zip(source.parts, files, strict=True):
             if part.keep:

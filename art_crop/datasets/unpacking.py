@@ -80,6 +80,8 @@ def unpack(
                 continue
             if not member.plain:
                 raise DownloadError(f"{archive.name}: {member.name!r} is a link or a device, not a plain file")
+            if any(mark in part for part in parts for mark in "\\:\0"):  # separators and drives on some systems
+                raise DownloadError(f"{archive.name}: {member.name!r} is no name for a file here")
             target = into.joinpath(*parts[drop:])
             if target.exists():
                 raise DownloadError(f"{archive.name} holds {'/'.join(parts[drop:])!r} twice")
@@ -93,8 +95,8 @@ def unpack(
 
 def _checked(archive: Path, name: str) -> tuple[str, ...]:
     """The names between the slashes; an entry that could lead anywhere else spoils the whole archive."""
-    parts = tuple(part for part in name.rstrip("/").split("/") if part != ".")
-    if any(part in ("", "..") or any(mark in part for mark in "\\:\0") for part in parts):
+    parts = tuple(part for part in name.rstrip("/").split("/") if part != ".") or (".",)
+    if "" in parts or ".." in parts:
         raise DownloadError(f"{archive.name}: {name!r} leads out of the archive's own folder; nothing of it is kept")
     return parts
 

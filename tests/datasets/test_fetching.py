@@ -177,10 +177,11 @@ def test_files_that_are_here_already(loose: DatasetSource, packed: DatasetSource
         fetch(packed, origin=tmp_path / "served", again=True, progress=False)
 
 
-def test_only_https_or_this_machine(loose: DatasetSource) -> None:
+def test_only_https_or_this_machine(loose: DatasetSource, cache: Path) -> None:
     for origin in ("http://example.org/photos", "ftp://localhost/photos", "file:///etc"):
         with pytest.raises(InvalidInputError, match="url must start with https://"):
             fetch(loose, origin=origin, progress=False)
+    assert not cache.exists()
 
 
 def test_terms_are_accepted_first(loose: DatasetSource, serve: Serve) -> None:
@@ -194,10 +195,23 @@ def test_terms_are_accepted_first(loose: DatasetSource, serve: Serve) -> None:
     assert fetch(source, origin=address, accept_terms=True, progress=False).is_dir()
 
 
-def test_a_full_or_forbidden_disk_is_named(loose: DatasetSource, serve: Serve, tmp_path: Path) -> None:
+def test_a_full_or_forbidden_disk_is_named(
+    loose: DatasetSource, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, _ = serve()
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OutputError, match="cannot write loose in"):
-        fetch(loose, to=tmp_path / "file" / "sub", origin=serve()[0], progress=False)
+    with pytest.raises(OutputError, match=r"cannot write 0\.jpg in .*: Not a directory"):
+        fetch(loose, to=tmp_path / "file" / "sub", origin=address, progress=False)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", full)
+        with pytest.raises(OutputError, match=r"cannot write loose in .*: No space left on device"):
+            fetch(loose, origin=address, progress=False)
+    assert located("loose") is None
+    assert fetch(loose, origin=address, progress=False).is_dir()
 
 
 def test_the_digest_of_contents_is_that_of_sha256sum(tmp_path: Path) -> None:
