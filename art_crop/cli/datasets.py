@@ -133,8 +133,7 @@ def fetch_dataset(
 ) -> None:
     """Download a dataset, check it, and unpack it; then it is opened by its name alone.
 
-    What a broken download has brought is kept, and the same command goes on from there. The cache folder is that of
-    the variable ART_CROP_CACHE, else the user's.
+    The same command goes on with a broken download. The cache folder is that of the variable ART_CROP_CACHE.
     """
     with errors_as_sentences():
         from art_crop import list_plugins
