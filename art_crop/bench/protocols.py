@@ -169,12 +169,12 @@ def _peak(case: Case, seen: FilePrediction, profile: Array) -> int:
 
 def _target(case: Case, profile: Array) -> SelectedTarget:
     """The photo's target, by the suite's selection rule."""
-    from art_crop.datasets.selection import Excluded, select_target
+    from art_crop.datasets.selection import Excluded, content_size, select_target
 
     data = case.suite.data
     loose = {"max_maxima": 10**6, "max_height_over_width": 1e9, "min_distance": 0.0, "min_ratio": 0.0}
     limits: dict[str, Any] = {**(loose if data.selection == "all" else {}), **data.selection_options}
-    target = select_target(profile, (case.pixels.shape[1], case.pixels.shape[0]), **limits)
+    target = select_target(profile, content_size(case.pixels), **limits)
     if isinstance(target, Excluded):
         raise NotMeasured(EXCLUDED, target.reason)
     return target
