@@ -166,9 +166,11 @@ def _within(frame: Frame) -> Values:
 
 
 def reached(frame: Frame) -> Values:
-    """1 where the attack did what it was for: by the protocol's verdict, and where it gives none, at the target."""
-    success = _success(frame)
-    return np.where(np.isnan(success), at_target(frame), success)
+    """1 where the attack did what it was for: by the protocol's verdict, and where it gives none, at the target.
+
+    NaN for photos that were a success before: they are left out, not judged by their shift instead.
+    """
+    return np.where(np.isnan(frame.numbers("success")), at_target(frame), _success(frame))
 
 
 def _success(frame: Frame) -> Values:

@@ -64,6 +64,13 @@ def test_a_photo_that_falls_for_one_seed_falls_and_counts_once(tmp_path: Path, s
     assert card["quality"]["relative_gain"]["estimate"] == pytest.approx(np.mean([0.05, 0.15, 0.25]) / 1.5)
 
 
+def test_a_photo_that_was_a_success_before_is_neither_robust_nor_fallen(tmp_path: Path, synthetic: Any) -> None:
+    """Its shift is 1, whatever the attack did, for its peak was at the target already."""
+    rows = [synthetic.row(i, success=i < 6, success_before=i < 5) for i in range(10)]
+    (card,) = model_cards(synthetic.write_run(tmp_path / "run", rows))
+    assert (card["photos"], card["robust"]["n"], card["robust"]["estimate"]) == (10, 5, 0.8)
+
+
 def test_boards_rank_the_more_robust_model_first(tmp_path: Path, synthetic: Any) -> None:
     strong = synthetic.write_run(tmp_path / "a", scored(synthetic, "gaze-lite", {("x", 1.0): [0]}))
     weak = synthetic.write_run(tmp_path / "b", scored(synthetic, "fastgaze", {("x", 1.0): [0, 1, 2]}))
