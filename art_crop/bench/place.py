@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from art_crop.bench.case import Case, TimeLimitError, blank_row, time_limit
-from art_crop.bench.protocols import NotMeasured, protocol_called
+from art_crop.bench.protocols import NotMeasured, Outcome, protocol_called
 from art_crop.bench.suite import ModelUse, Setting, Suite, canonical
 from art_crop.bench.units import Finished, PhotoRef, Unit
 from art_crop.errors import ImageFileError, InvalidInputError
@@ -174,37 +174,51 @@ class Workplace:
         setting = unit.setting
         row = blank_row(unit, photo, self.suite.data.dataset)
         case = Case(self, setting, photo)
+        kept: dict[str, bytes] = {}
         try:
+            # What is loaded once is no photo's time: a limit below that would fail every photo of a new worker.
+            _ = self.metrics, self.model(setting.scored), self.attack(setting)
             with time_limit(self.suite.limits.photo_seconds):
                 outcome = self.protocol.measure(case)
                 measured = {name: float(metric(case.pixels, case.written)) for name, metric in self.metrics.items()}
-        except Exception as error:
-            kind = _kind_of(error)
-            row["error_kind"], row["error"] = kind, _sentence(error, photo)
-        else:
-            change = (case.written.astype(np.float64) - case.pixels) / 255
-            row.update(
-                success=outcome.success,
-                success_before=outcome.success_before,
-                # Not numpy's norm: BLAS sums in an order that depends on its threads.
-                l2=float(np.sqrt(np.square(change).sum())),
-                linf=float(np.abs(change).max()),
-                gradients=getattr(case.result, "gradients", 0),
-                queries=getattr(case.result, "queries", 0),
-                curve=list(getattr(case.result, "curve", ())),
-                curve_of=getattr(case.result, "curve_of", ""),
-                metrics={**outcome.metrics, **measured},
-                facts=canonical({**outcome.facts, "ratios": list(case.option("ratios"))}),
-            )
+            found = _numbers(case, outcome, measured)
             if self.recipe.keep_images:
-                row["image"] = f"images/{row['key'][:24]}{case.suffix}"
-                row["original"] = f"images/original-{photo.sha256[:16]}-{case.pixels.shape[1]}.png"
-                files[row["image"]] = case.file
-                files[row["original"]] = self._original(photo, case.pixels)
+                found["image"] = f"images/{row['key'][:24]}{case.suffix}"
+                found["original"] = f"images/original-{photo.sha256[:16]}-{case.pixels.shape[1]}.png"
+                kept = {found["image"]: case.file, found["original"]: self._original(photo, case.pixels)}
+        except Exception as error:
+            row["error_kind"], row["error"] = _kind_of(error), _sentence(error, photo)
+        else:
+            row.update(found)
+            files.update(kept)
         if case.loaded:
             row["height"], row["width"] = case.pixels.shape[:2]
         row["seconds"] = case.seconds
         return row
+
+
+def _numbers(case: Case, outcome: Outcome, measured: Mapping[str, float]) -> dict[str, Any]:
+    """What a row says of a case that went well.
+
+    Raises:
+        ValueError: The attack gave a photo of another size, or facts that JSON cannot hold.
+    """
+    if case.written.shape != case.pixels.shape:
+        raise ValueError(f"the attack gave a photo of shape {case.written.shape} for one of {case.pixels.shape}")
+    change = (case.written.astype(np.float64) - case.pixels) / 255
+    return {
+        "success": outcome.success,
+        "success_before": outcome.success_before,
+        # Not numpy's norm: BLAS sums in an order that depends on its threads.
+        "l2": float(np.sqrt(np.square(change).sum())),
+        "linf": float(np.abs(change).max()),
+        "gradients": getattr(case.result, "gradients", 0),
+        "queries": getattr(case.result, "queries", 0),
+        "curve": list(getattr(case.result, "curve", ())),
+        "curve_of": getattr(case.result, "curve_of", ""),
+        "metrics": {**outcome.metrics, **measured},
+        "facts": canonical({**outcome.facts, "ratios": list(case.option("ratios"))}),
+    }
 
 
 def _kind_of(error: Exception) -> str:
@@ -216,6 +230,7 @@ def _kind_of(error: Exception) -> str:
 def _sentence(error: Exception, photo: PhotoRef) -> str:
     """One line, with the photo's name instead of where it lies on this machine."""
     text = " ".join(str(error).replace(photo.path, photo.name).split()) or "no message"
+    text = text.encode("utf-8", "replace").decode()  # a path in it may hold bytes that no table can
     named = isinstance(error, (NotMeasured, ImageFileError, TimeLimitError, InvalidInputError))
     return text if named else f"{type(error).__name__}: {text}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,33 @@ def test_a_photo_that_takes_too_long_is_recorded(folder: Path, tmp_path: Path) -
     (row,) = [row for row in table(out) if (row["photo"], row["method"]) == ("coffee.png", "steps")]
     assert (row["error_kind"], row["success"]) == ("time", None)
     assert "0.5 s" in row["error"]
+
+
+def test_loading_models_is_no_photos_time(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from art_crop.bench import place
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(2.5)
+        return art_crop.load_model(*args, **kwargs)
+
+    monkeypatch.setattr(place, "load_model", slow)
+    run(suite(tmp_path, TEXT + "[limits]\nphoto_seconds = 2.0\n"), folder, tmp_path / "run", limit=1)
+    assert "time" not in {row["error_kind"] for row in table(tmp_path / "run")}
+
+
+def test_a_photo_of_another_size_is_the_attacks_failure_and_not_the_runs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from art_crop.attacks.gaussian_noise import GaussianNoise
+
+    generate = GaussianNoise.generate
+    monkeypatch.setattr(GaussianNoise, "generate", lambda *a, **k: generate(*a, **k)[:, :, ::2, ::2])
+    run(suite(tmp_path, TEXT.replace('metrics = ["psnr", "ssim"]', "")), folder, tmp_path / "run")
+    rows = {(row["photo"], row["method"]): row for row in table(tmp_path / "run")}
+    failed = rows["coffee.png", "noise"]
+    assert (failed["error_kind"], failed["success"], failed["l2"]) == ("attack", None, None)
+    assert "the attack gave a photo of shape" in failed["error"]
+    assert rows["coffee.png", "steps"]["error"] == ""
 
 
 def test_crop_window_judges_the_crops_of_the_file(folder: Path, tmp_path: Path) -> None:
