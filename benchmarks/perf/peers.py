@@ -97,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fastgaze", type=Path, help="fastgaze.vxm; without it only gaze-lite is attacked")
     parser.add_argument("--photos", type=Path, default=SHARED / "images" / "imagenet_sample", help="folder of photos")
-    parser.add_argument("--repeats", type=int, default=5, help="turns of batch 8; twice as many of the others")
+    parser.add_argument("--repeats", type=int, default=4, help="turns of batch 8; twice as many of the others")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="the saliency part takes the first")
     parser.add_argument("--out", type=Path, help="Markdown file to write; default: print only")
     args = parser.parse_args()

@@ -14,6 +14,7 @@ from race import Array, Batch, Contender, race, rows
 from torch import nn
 
 from art_crop.estimators import PyTorchPhotoClassifier
+from art_crop.estimators.placement import frozen
 from art_crop.objectives import LabelOut
 
 STEPS, LINF, STEP = 10, 4 / 255, 1 / 255
@@ -25,10 +26,11 @@ HEAD = "| attack | time / ours | passes a photo, forward + backward | label chan
 def our_pgd(estimator: PyTorchPhotoClassifier, batch: Batch) -> Array:
     """PGD without a random start: Madry et al., ICLR 2018, equation 2.2."""
     x, wish = estimator.to_tensor(batch.x), LabelOut(batch.y, loss="cross_entropy")
-    moved = x
-    for _ in range(STEPS):
-        gradient = estimator.value_and_gradient(moved, wish, decide=False).gradient
-        moved = (moved - STEP * gradient.sign()).clamp(x - LINF, x + LINF).clamp(0, 1)
+    moved, low, high = x, (x - LINF).clamp_min(0), (x + LINF).clamp_max(1)
+    with frozen(estimator.model):
+        for _ in range(STEPS):
+            gradient = estimator.value_and_gradient(moved, wish, decide=False).gradient
+            moved = (moved - STEP * gradient.sign()).clamp(low, high)
     return estimator.to_array(moved)
 
 
@@ -63,17 +65,17 @@ def contenders_on(estimator: PyTorchPhotoClassifier, make: Callable[[], nn.Modul
     ]
     peers: dict[str, Callable[[Any, nn.Module], Callable[[Batch], Array]]]
     peers = {"torchattacks PGD": torchattacks_pgd, "foolbox LinfPGD": foolbox_pgd}
-    for frozen in (False, True):
-        note, network = ", parameters frozen" if frozen else "", make().requires_grad_(not frozen)
+    for by_hand in (False, True):
+        note, network = ", parameters frozen" if by_hand else "", make().requires_grad_(not by_hand)
         loss, shape = nn.CrossEntropyLoss(), (3, *SIZE)
         art = PyTorchClassifier(
             network, loss, shape, estimator.nb_classes, clip_values=(0, 1), preprocessing=None, device_type="cpu"
         )
         found.append(Contender(f"ART ProjectedGradientDescent, PyTorchClassifier{note}", network, art_pgd(art), STEPS))
         for name, start in peers.items():
-            if name == "torchattacks PGD" and frozen:
+            if name == "torchattacks PGD" and by_hand:
                 continue
-            network, library = make().requires_grad_(not frozen), _library(name.split()[0])
+            network, library = make().requires_grad_(not by_hand), _library(name.split()[0])
             found.append(Contender(name + note, network, library and start(library, network), STEPS))
     return found
 
