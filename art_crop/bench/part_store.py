@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from art_crop.bench.store import RunInfo, arrow, parts_of, read_parts, read_run, schema
-from art_crop.errors import InvalidInputError, OutputError
+from art_crop.bench.store import RunInfo, arrow, parts_of, read_keys, read_parts, read_run, schema, small_parts
+from art_crop.errors import ArtCropError, InvalidInputError, OutputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["PartStore"]
 
-_MANY = 128  # parts after which they are merged
+_MANY = 128  # small parts after which they are merged
+_LARGE = 16 << 20  # bytes: merging such parts again and again would take more time and memory the longer a run is
 
 
 class PartStore:
@@ -39,6 +41,7 @@ class PartStore:
         self.damaged: list[str] = []
         self._read: set[str] = set()
         self._kinds: dict[str, str] = {}
+        self._many = _MANY
         occupied = run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir())
         if occupied:
             earlier = read_run(run)
@@ -50,17 +53,25 @@ class PartStore:
         _make(self.results)
 
     def finished(self) -> Mapping[str, str]:
-        """Key -> ``error_kind`` of all rows that are kept, those of other runners included; cheap to ask again."""
-        pq = arrow().parquet
+        """Key -> ``error_kind`` of all rows that are kept, those of other runners included; cheap to ask again.
+
+        Raises:
+            ArtCropError: A part cannot be read though nothing says that it is damaged: no permission, no memory.
+        """
         for path in parts_of(self.results):
             if path.name in self._read:
                 continue
             try:
-                part = pq.read_table(path, columns=["key", "error_kind"])
-                self._remember(path.name, part)
+                self._remember(path.name, read_keys(path))
             except FileNotFoundError:  # another runner has merged it
                 continue
             except Exception as error:  # a damaged file can raise anything
+                code = getattr(error, "errno", None)  # the system's word, not pyarrow's
+                if code == errno.ESTALE:  # merged as well, on NFS
+                    continue
+                if code or isinstance(error, MemoryError):
+                    reason = getattr(error, "strerror", None) or "not enough memory"
+                    raise ArtCropError(f"cannot read {path}: {reason}; its results are left as they are") from error
                 self._set_aside(path, error)
         return self._kinds
 
@@ -87,17 +98,24 @@ class PartStore:
                     write_atomic(path, data)
             table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema())
             self._remember(self._write(table), table)
-            if len(parts_of(self.results)) >= _MANY:
+            if len(small_parts(self.results, _LARGE)) >= self._many:
                 self.compact()
         except OutputError as error:
             raise OutputError(f"{error}; free some space and give the same command: it goes on where it was") from error
 
     def compact(self) -> None:
-        """Merge all parts into one; rows stay what they are, and readers at work never miss one."""
-        table, paths, _ = read_parts(self.results)
+        """Merge all small parts into one; rows stay what they are, and readers at work never miss one.
+
+        Where that cannot be written the parts stay as they are, for they hold everything already.
+        """
+        table, paths, _ = read_parts(self.results, _LARGE)
         if len(paths) < 2:
             return
-        kept = self._write(table)
+        try:
+            kept = self._write(table)
+        except OutputError:
+            self._many *= 2  # not again at every new part
+            return
         for path in paths:
             if path.name != kept:
                 path.unlink(missing_ok=True)
@@ -116,9 +134,11 @@ class PartStore:
 
     def _set_aside(self, path: Path, error: Exception) -> None:
         """A damaged part keeps its content under another ending, so that nobody stumbles over it twice."""
-        self.damaged.append(f"{path.name}: {error}")
         try:
             path.replace(path.with_suffix(".damaged"))
+            self.damaged.append(f"{path.name}: {error}")
+        except FileNotFoundError:  # another runner did, or has merged it
+            return
         except OSError as failure:
             raise OutputError(f"cannot set aside the damaged {path}: {failure.strerror or failure}") from failure
 

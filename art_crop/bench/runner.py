@@ -25,7 +25,7 @@ from art_crop.bench.part_store import PartStore
 from art_crop.bench.store import EXCLUDED, RunInfo, photo_set_sha256
 from art_crop.bench.suite import Suite
 from art_crop.bench.units import Finished, Unit, choose_photos, row_key, setting_keys, units_of
-from art_crop.errors import InvalidInputError
+from art_crop.errors import InvalidInputError, OutputError
 from art_crop.plugins.lookup import find
 from art_crop.plugins.registry import load_executor
 
@@ -262,7 +262,11 @@ def _first_here(run: Path) -> Iterator[bool]:
     except ImportError:  # Windows: runners then only do some work twice
         yield True
         return
-    with (run / ".runner").open("w") as file:
+    try:
+        lock = (run / ".runner").open("a")
+    except OSError as error:
+        raise OutputError(f"cannot write {run / '.runner'}: {error.strerror or error}") from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -7,6 +7,7 @@ in one folder may at worst do work twice.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import warnings
@@ -28,10 +29,12 @@ __all__ = [
     "RunInfo",
     "parts_of",
     "photo_set_sha256",
+    "read_keys",
     "read_parts",
     "read_rows",
     "read_run",
     "schema",
+    "small_parts",
 ]
 
 SCHEMA_VERSION = 1
@@ -186,12 +189,41 @@ def parts_of(results: Path) -> list[Path]:
     return sorted(results.glob("part-*.parquet")) if results.is_dir() else []
 
 
-def read_parts(results: Path) -> tuple[pa.Table, list[Path], list[tuple[Path, str]]]:
-    """Rows without duplicates, sorted; the parts they came from; and damaged parts with the reason."""
+def small_parts(results: Path, below: int) -> list[Path]:
+    """Those parts that have fewer bytes."""
+    found = []
+    for path in parts_of(results):
+        with contextlib.suppress(FileNotFoundError):  # merged meanwhile
+            if path.stat().st_size < below:
+                found.append(path)
+    return found
+
+
+def read_keys(path: Path) -> pa.Table:
+    """``key`` and ``error_kind`` of a part's rows; all of it is read, for damage may be in any column.
+
+    Raises:
+        Exception: Whatever pyarrow says of a damaged file.
+    """
+    pa = arrow()
+    names = [name for name in COLUMNS if name not in _LATER]
+    with pa.parquet.ParquetFile(path) as file:
+        found = []
+        for batch in file.iter_batches(4096):  # in pieces: saliency maps make rows large
+            batch.validate(full=True)
+            found.append(batch.select(names).select(["key", "error_kind"]))
+        return pa.Table.from_batches(found, file.schema_arrow.empty_table().select(["key", "error_kind"]).schema)
+
+
+def read_parts(results: Path, below: int | None = None) -> tuple[pa.Table, list[Path], list[tuple[Path, str]]]:
+    """Rows without duplicates, sorted; the parts they came from; and damaged parts with the reason.
+
+    With ``below`` only of parts that have fewer bytes.
+    """
     pa, wanted = arrow(), schema()
     for _ in range(20):
         tables, paths, damaged = [wanted.empty_table()], [], []
-        for path in parts_of(results):
+        for path in parts_of(results) if below is None else small_parts(results, below):
             part = _read_part(path)
             if isinstance(part, FileNotFoundError):  # merged meanwhile by a runner: its rows lie in another part now
                 break
@@ -211,7 +243,9 @@ def _read_part(path: Path) -> pa.Table | Exception:
         part = arrow().parquet.read_table(path)
         for name in set(_LATER) - set(part.column_names):
             part = part.append_column(name, arrow().array([""] * len(part)))
-        return part.select(wanted.names).cast(wanted)
+        part = part.select(wanted.names).cast(wanted)
+        part.validate(full=True)  # pyarrow takes it on trust that texts are UTF-8
+        return part
     except Exception as error:  # a damaged file can raise anything
         return error
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from art_crop.errors import InvalidInputError
+from art_crop.errors import ArtCropError, InvalidInputError, OutputError
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra: bench)")
 
@@ -101,3 +103,83 @@ def test_results_from_before_a_column_was_added_are_read(filled: Path) -> None:
         pq.write_table(table.drop_columns(["curve_of"]), part)
     assert before
     assert read_rows(filled).to_pylist() == [{**row, "curve_of": ""} for row in before]
+
+
+def test_damage_in_any_column_is_found_and_its_rows_are_computed_again(fake: Any, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    fake.run(tmp_path / "run", fake.photos(5))
+    before = fake.rows(tmp_path / "run")
+    (part,) = parts_of(tmp_path / "run" / "results")
+    group = pq.ParquetFile(part).metadata.row_group(0)
+    columns = {column.path_in_schema: column for column in map(group.column, range(group.num_columns))}
+    column = columns["photo_sha256"]
+    content = bytearray(part.read_bytes())
+    start = column.dictionary_page_offset or column.data_page_offset
+    content[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+    part.write_bytes(content)
+    with pytest.warns(UserWarning, match=part.name):
+        assert fake.rows(tmp_path / "run") == []
+    summary = fake.run(tmp_path / "run", fake.photos(5))
+    assert (summary.kept, summary.done, len(summary.damaged)) == (0, 15, 1)
+    assert fake.rows(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EACCES, errno.EIO])
+def test_a_part_that_cannot_be_read_just_now_is_not_set_aside(
+    fake: Any, filled: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    from art_crop.bench import part_store
+
+    def refused(path: Path) -> Any:
+        raise OSError(code, os.strerror(code), str(path))
+
+    before = parts_of(filled / "results")
+    monkeypatch.setattr(part_store, "read_keys", refused)
+    with pytest.raises(ArtCropError, match=rf"cannot read .*{os.strerror(code)}.*left as they are"):
+        PartStore(filled, fake.info()).finished()
+    assert parts_of(filled / "results") == before
+
+
+def test_text_that_is_no_utf8_is_damage(fake: Any, filled: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (part,) = parts_of(filled / "results")
+    table = pq.read_table(part)
+    bad = pa.array([b"\xff"] * len(table), pa.binary()).view(pa.string())
+    pq.write_table(table.set_column(table.column_names.index("photo"), "photo", bad), part)
+    with pytest.warns(UserWarning, match="damaged"):
+        assert read_rows(filled).num_rows == 0
+
+
+def test_large_parts_are_not_merged_again(fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from art_crop.bench import part_store
+
+    store = PartStore(tmp_path / "run", fake.info())
+    large, *small = fake.units(fake.photos(40), batch=40), fake.units(fake.photos(4)), fake.units(fake.photos(8))
+    place = fake.FakePlace(0.0)
+    store.append(place.work(large[0]).rows)
+    (kept,) = parts_of(store.results)
+    monkeypatch.setattr(part_store, "_LARGE", kept.stat().st_size)
+    for units in small:
+        store.append(place.work(units[-1]).rows)
+    store.compact()
+    assert kept in parts_of(store.results)
+    assert len(parts_of(store.results)) == 2
+
+
+def test_parts_that_cannot_be_merged_stay(fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk with room for a part and not for all of them once more is no reason to stop."""
+    store = PartStore(tmp_path / "run", fake.info())
+    for unit in fake.units(fake.photos(12)):
+        store.append(fake.FakePlace(0.0).work(unit).rows)
+    before, parts = read_rows(tmp_path / "run"), parts_of(store.results)
+
+    def full(table: Any) -> str:
+        raise OutputError("cannot write part: the disk is full")
+
+    monkeypatch.setattr(store, "_write", full)
+    store.compact()
+    assert parts_of(store.results) == parts
+    assert read_rows(tmp_path / "run").equals(before)
