@@ -111,6 +111,11 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+def _ready() -> bool:
+    """Says, by being there to say it, that the place is made: who dies after that died of a unit."""
+    return True
+
+
 def _work(unit: Unit) -> Finished | Exception:
     if _problem is not None:
         return _problem
@@ -123,10 +128,18 @@ class Patience:
 
     def __init__(self) -> None:
         self._lost: set[str] = set()
+        self._unready = 0
 
     def kept(self) -> None:
         """A unit was finished."""
         self._lost.clear()
+        self._unready = 0
+
+    def never_ready(self, reason: str) -> None:
+        """A worker died before it began a unit: no unit is to blame."""
+        self._unready += 1
+        if self._unready > RETRIES:
+            raise WorkerError(f"workers die while they load their models ({reason}); is there enough memory for them?")
 
     def gave_up(self, unit: Unit, reason: str) -> Finished:
         """The rows of a unit that is not begun again."""
@@ -178,6 +191,12 @@ class LocalProcesses:
             if tries > RETRIES:
                 yield patience.gave_up(unit, "its worker process died")
                 continue
+            try:
+                pool.submit(_ready).result()
+            except BrokenExecutor:
+                suspects.appendleft((unit, tries))
+                patience.never_ready("a worker process died")
+                raise _PoolBroken([]) from None
             try:
                 finished = judged(pool.submit(_work, unit).result())
             except BrokenExecutor:

@@ -13,6 +13,9 @@ from art_crop.errors import InvalidInputError, MissingDependencyError
 
 __all__ = ["RayCluster"]
 
+_GONE = ("RayActorError", "WorkerCrashedError", "NodeDiedError", "OutOfMemoryError", "ObjectLostError")
+"""Ray's words for a worker that is lost, or what it had found: its process, its machine, its memory."""
+
 
 class RayCluster:
     """Actors on a Ray cluster, each with its own models; photos must be where they are here, on every machine.
@@ -68,6 +71,8 @@ class RayCluster:
     def _all(self, actors: list[Any], new: Callable[[], Any], units: Iterator[Unit]) -> Iterator[Finished]:
         """At most two units an actor, one in work and one waiting; a unit whose actor died has the next one alone."""
         ray, patience = self._ray, Patience()
+        gone = tuple(getattr(ray.exceptions, name) for name in _GONE)
+        ready = [actor.ready.remote() for actor in actors]
         load = [0] * len(actors)
         running: dict[Any, tuple[int, int, Any, Unit, int]] = {}
         suspects: deque[tuple[Unit, int]] = deque()
@@ -92,10 +97,16 @@ class RayCluster:
                 load[place] -= share
                 try:
                     finished = judged(ray.get(reference))
-                except ray.exceptions.RayActorError:
+                except ray.exceptions.RayTaskError:  # raised by the place, whatever its kind: no worker was lost
+                    raise
+                except gone:
+                    begun = self._was_ready(ready[place], gone) or actor is not actors[place]
                     if actor is actors[place]:
                         actors[place] = new()
-                    deaths += share == 2  # of two units nobody knows which one it was
+                        ready[place] = actors[place].ready.remote()
+                    if not begun:
+                        patience.never_ready("a Ray worker died")
+                    deaths += begun and share == 2  # of two units nobody knows which one it was
                     if deaths <= RETRIES:
                         suspects.append((unit, deaths))
                         continue
@@ -103,6 +114,13 @@ class RayCluster:
                 else:
                     patience.kept()
                 yield finished
+
+    def _was_ready(self, reference: Any, gone: tuple[type[Exception], ...]) -> bool:
+        """Whether an actor that has died had its place made."""
+        try:
+            return bool(self._ray.get(reference))
+        except gone:
+            return False
 
 
 class _Actor:
@@ -115,6 +133,10 @@ class _Actor:
             self.place = make_place()
         except Exception as error:  # raised here, Ray would start it again for ever
             self.problem = error
+
+    def ready(self) -> bool:
+        """Says, by being there to say it, that the place is made."""
+        return True
 
     def work(self, unit: Unit) -> Finished | Exception:
         """Work on one unit."""

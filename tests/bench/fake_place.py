@@ -58,6 +58,11 @@ def refuse() -> FakePlace:
     raise ValueError("no such model")
 
 
+def die_at_once() -> FakePlace:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
 def photos(count: int, *more: str) -> list[PhotoRef]:
     names = [*(f"{i:04}.png" for i in range(count)), *more]
     return [PhotoRef(name, f"/nowhere/{name}", hashlib.sha256(name.encode()).hexdigest()) for name in names]

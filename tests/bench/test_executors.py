@@ -6,6 +6,7 @@ import dataclasses
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from art_crop.errors import InvalidInputError
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra: bench)")
 
 from art_crop.bench.executors import InProcess, LocalProcesses, WorkerError
+from art_crop.bench.ray_executor import RayCluster
 
 
 def test_a_killed_worker_costs_a_retry_and_no_row(fake: Any, tmp_path: Path) -> None:
@@ -41,6 +43,73 @@ def test_a_unit_that_always_kills_is_recorded_and_the_others_are_computed(fake: 
 def test_a_place_that_cannot_be_made_is_said_and_does_not_hang(fake: Any) -> None:
     with pytest.raises(WorkerError, match="a worker could not be set up: ValueError: no such model"):
         list(LocalProcesses(1).run(fake.refuse, fake.units(fake.photos(9))))
+
+
+def test_workers_that_die_while_they_load_blame_no_photo(fake: Any) -> None:
+    results = LocalProcesses(1).run(fake.die_at_once, fake.units(fake.photos(4), settings=4))
+    with pytest.raises(WorkerError, match=r"workers die while they load their models .*enough memory"):
+        next(results)
+
+
+class FakeRay:
+    """As much of Ray as the executor asks for when its actors are there: every call is answered at once."""
+
+    exceptions = SimpleNamespace(
+        **{
+            name: type(name, (Exception,), {})
+            for name in (
+                *("RayTaskError", "RayActorError", "WorkerCrashedError"),
+                *("NodeDiedError", "OutOfMemoryError", "ObjectLostError"),
+            )
+        }
+    )
+
+    def wait(self, references: list[Any], num_returns: int) -> tuple[list[Any], list[Any]]:
+        return references[:1], references[1:]
+
+    def get(self, reference: Any) -> Any:
+        return reference()
+
+
+class FakeActor:
+    def __init__(self, work: Any, ready: Any = lambda: True) -> None:
+        self.work, self.ready = (SimpleNamespace(remote=partial(partial, call)) for call in (work, ready))
+
+
+def in_fake_ray(units: list[Any], *actors: FakeActor) -> list[Any]:
+    cluster = object.__new__(RayCluster)
+    cluster._ray = FakeRay()
+    waiting = iter(actors[1:])
+    return list(cluster._all([actors[0]], lambda: next(waiting), iter(units)))
+
+
+@pytest.mark.parametrize("kind", ["RayActorError", "OutOfMemoryError", "NodeDiedError", "ObjectLostError"])
+def test_whatever_ray_calls_a_lost_worker_costs_a_retry(fake: Any, kind: str) -> None:
+    """Its memory monitor, for one, does not call what it did the death of an actor."""
+    units = fake.units(fake.photos(2), settings=2)
+
+    def lost(unit: Any) -> Any:
+        raise getattr(FakeRay.exceptions, kind)
+
+    found = in_fake_ray(units, FakeActor(lost), FakeActor(fake.FakePlace(0.0).work))
+    assert sorted(result.unit.key for result in found) == sorted(unit.key for unit in units)
+    assert {row["error"] for result in found for row in result.rows} == {""}
+
+
+def test_a_bug_of_the_place_is_no_lost_ray_worker(fake: Any) -> None:
+    def buggy(unit: Any) -> Any:
+        raise FakeRay.exceptions.RayTaskError("a bug")
+
+    with pytest.raises(FakeRay.exceptions.RayTaskError, match="a bug"):
+        in_fake_ray(fake.units(fake.photos(2)), FakeActor(buggy))
+
+
+def test_ray_workers_that_die_while_they_load_blame_no_photo(fake: Any) -> None:
+    def lost(*_: Any) -> Any:
+        raise FakeRay.exceptions.RayActorError
+
+    with pytest.raises(WorkerError, match="workers die while they load their models"):
+        in_fake_ray(fake.units(fake.photos(4), settings=4), *(FakeActor(lost, lost) for _ in range(9)))
 
 
 def test_no_more_units_are_taken_than_workers_can_begin(fake: Any) -> None:
