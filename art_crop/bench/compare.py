@@ -27,7 +27,7 @@ __all__ = ["LEVEL", "Comparison", "Difference", "compare_runs"]
 
 LEVEL = 0.05
 """Corrected p-values below it are called significant."""
-_KEY = ("photo_sha256", "method", "attacked", "scored", "norm")
+_KEY = ("photo_sha256", "suite_method", "attacked", "scored", "norm")
 _CELL = ("scored", "attacked", "method")
 _NEVER = ("ratio", "way", "shown", "symmetric", "shift", "l2", "linf")
 _METRICS = 6

@@ -66,7 +66,7 @@ def completeness(info: RunInfo, frame: Frame) -> Completeness:
 
 def _counts(frame: Frame) -> dict[_Key, int]:
     """Rows of each setting that has any."""
-    names = ("method", "attacked", "scored", "params")
+    names = ("suite_method", "attacked", "scored", "params")
     _, first, counts = np.unique(frame.groups(names, _NUMBERS), return_index=True, return_counts=True)
     texts = [frame.text(name) for name in names]
     numbers = [np.nan_to_num(frame.numbers(name)[first], nan=-1.0).tolist() for name in _NUMBERS]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_crop.bench.store import EXCLUDED, RunInfo, arrow, read_rows, read_run
+from art_crop.bench.variants import in_order, variant_names
 from art_crop.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -199,6 +200,9 @@ def _steady(curve: Values) -> Values:
 def load_run(run: Path) -> tuple[RunInfo, Frame]:
     """A run's description and rows, damaged parts passed over with a warning.
 
+    Where a method has several values of a parameter, the column ``method`` tells them apart, and ``suite_method`` is
+    what the suite calls it.
+
     Raises:
         InvalidInputError: The folder holds no run, or one of another layout.
         MissingDependencyError: Without pyarrow.
@@ -217,4 +221,23 @@ def load_run(run: Path) -> tuple[RunInfo, Frame]:
     listed = attacks if isinstance(attacks, (list, tuple)) else ()
     methods = [str(attack.get("method", "")) for attack in listed if isinstance(attack, Mapping)]
     models = ["", *info.models]
-    return info, Frame(read_rows(run), {"method": methods, "attacked": models, "scored": models})
+    table, named = _with_variants(read_rows(run))
+    order = {"method": in_order(named, methods), "suite_method": methods, "attacked": models, "scored": models}
+    return info, Frame(table, order)
+
+
+def _with_variants(table: pa.Table) -> tuple[pa.Table, dict[str, str]]:
+    """The rows with ``method`` as reports name it, and as ``suite_method`` what the suite calls it; name -> method."""
+    pa, frame = arrow(), Frame(table)
+    table = table.append_column("suite_method", table.column("method"))
+    alike = ("method", "attacked", "scored", "norm")
+    cells, settings = frame.groups(alike, ("eps",)), frame.groups((*alike, "params"), ("eps",))
+    _, first = np.unique(settings, return_index=True)
+    methods, params = (
+        [text.categories[code] for code in text.codes[first]] for text in (frame.text("method"), frame.text("params"))
+    )
+    names = variant_names(methods, params, cells[first])
+    if names != methods:
+        renamed = pa.array(names, pa.string()).take(pa.array(settings))
+        table = table.set_column(table.column_names.index("method"), "method", renamed)
+    return table, dict(zip(names, methods, strict=True))

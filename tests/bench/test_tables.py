@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from art_crop.bench.completeness import completeness
 from art_crop.bench.frame import Frame, load_run
 from art_crop.bench.measures import measure
+from art_crop.bench.plots import plots
 from art_crop.bench.store import EXCLUDED
 from art_crop.bench.suite import Suite
 from art_crop.bench.suite_file import load_suite, shipped_suites
@@ -280,3 +282,41 @@ def test_the_papers_numbers_stand_beside_ours(tmp_path: Path, synthetic: Any) ->
     # Paper 001, tables 1 and 2, last row.
     assert [line.paper[0] for line in first.lines] == [0.5, 0.658, 0.744]
     assert [line.paper[0] for line in second.lines] == [0.129, 0.172, 0.19]
+
+
+def test_values_of_a_parameter_are_rows_of_their_own_and_never_averaged(tmp_path: Path, synthetic: Any) -> None:
+    steps = (2, 10, 1)
+    rows = [
+        synthetic.row(
+            i, method="x", eps=eps, success=i < k, params=json.dumps({"eps": eps, "loss": "margin", "max_iter": k})
+        )
+        for i in range(10)
+        for k in steps
+        for eps in (1.0, 2.0)
+    ]
+    rows += [synthetic.row(i, method="y", eps=1.0, success=False, params='{"max_iter": 3}') for i in range(10)]
+    attacks = {"attacks": [{"method": "y"}, {"method": "x"}]}
+    info, frame = load_run(synthetic.write_run(tmp_path, rows, suite_content=attacks))
+    (table,), _ = suite_tables(frame, [{"rows": "method", "columns": "eps", "values": ["success"]}])
+    found = [(line.row, line.column, line.cells[0].value) for line in table.lines]
+    assert found == [
+        ("y", "1", 0.0),
+        *((f"x, max_iter {k}", eps, k / 10) for k in sorted(steps) for eps in ("1", "2")),
+    ]
+    assert len(plots(frame)[0].panels) == 7
+    assert completeness(info, frame).finished
+
+
+def test_parameters_that_go_with_the_budget_are_no_part_of_a_name(tmp_path: Path, synthetic: Any) -> None:
+    rows = [
+        synthetic.row(i, eps=eps, params=json.dumps({"eps": eps, "loss": loss}))
+        for i in range(4)
+        for eps, loss in ((1.0, "margin"), (20.0, "cross_entropy"))
+    ]
+    assert read(tmp_path, synthetic, rows).text("method").categories == ("proposed (3 steps, Grad-CAM)",)
+
+
+@pytest.mark.parametrize("text", ["{", "3", "[1]", "[" * 5000, '{"a": {"b": [1]}}'])
+def test_parameters_that_are_no_table_still_tell_settings_apart(tmp_path: Path, synthetic: Any, text: str) -> None:
+    rows = [synthetic.row(i, params=params) for i in range(4) for params in (text, '{"max_iter": 3}')]
+    assert len(read(tmp_path, synthetic, rows).text("method").categories) == 2
