@@ -41,7 +41,9 @@ SaliencyPeakFGM ends with a pass that judges its result; FastGradientMethod does
 
 Classifier: PGD, Linf 4/255, 10 steps of 1/255, no random start, float32, photos of 256x256 px, against the label that
 the network gives the photo. Each library has its own copy of the network, parameters as torch leaves them; the last
-rows show what freezing them by hand changes (torchattacks asks for no gradients of parameters anyway)."""
+rows show what freezing them by hand changes (torchattacks asks for no gradients of parameters anyway). On a CPU this
+project sends one photo at a time through a network, so that a photo's result does not depend on its batch; the others
+send the whole batch."""
 
 
 def versions(names: Sequence[str]) -> str:
