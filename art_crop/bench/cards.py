@@ -7,7 +7,7 @@ goal.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ _SCORES = ("score-before", "score-after")
 _FIELDS = ("model", "suite", "suite_sha256", "art_crop", "machine", "versions", "photos", "robust", "attacks")
 
 Mask = NDArray[np.bool_]
+NoneType = type(None)
 
 
 def model_cards(run: Path) -> list[dict[str, Any]]:
@@ -52,10 +53,33 @@ def card_problem(card: Any) -> str:
     missing = [name for name in _FIELDS if name not in card]
     if missing:
         return f"it has no {', '.join(missing)}"
-    robust = card["robust"]
-    sound = isinstance(robust, Mapping) and all(isinstance(robust.get(key), (int, float)) for key in ("n", "estimate"))
     texts = all(isinstance(card[key], str) for key in ("model", "suite", "suite_sha256", "art_crop"))
-    return "" if sound and texts and isinstance(card["attacks"], list) else "its fields have other types"
+    texts &= all(isinstance(card.get(key), (str, NoneType)) for key in ("weights_sha256", "version"))
+    attacks, quality = card["attacks"], card.get("quality")
+    sound = _is_estimate(card["robust"]) and isinstance(attacks, list) and all(map(_is_attack, attacks))
+    if quality is not None:
+        sound &= isinstance(quality, Mapping)
+        sound = sound and all(_is_estimate(quality.get(key)) for key in ("robustness_score", "relative_gain"))
+    return "" if sound and texts else "its fields have other types"
+
+
+def _is_attack(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("method"), str)
+        and isinstance(value.get("attacked"), (str, NoneType))
+        and (value.get("eps") is None or _is_number(value["eps"]))
+        and isinstance(value.get("success"), Mapping)
+        and (not value["success"].get("n") or _is_estimate(value["success"], ("n", "estimate")))
+    )
+
+
+def _is_estimate(value: Any, keys: Sequence[str] = ("n", "estimate", "low", "high")) -> bool:
+    return isinstance(value, Mapping) and all(_is_number(value.get(key)) for key in keys)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _card(info: RunInfo, frame: Frame, name: str, mask: Mask, done: Completeness) -> dict[str, Any]:
@@ -77,6 +101,7 @@ def _card(info: RunInfo, frame: Frame, name: str, mask: Mask, done: Completeness
         "finished": done.finished,
         "unfinished": done.sentence("its run"),
         "photos": len(np.unique(frame.photos[mask])),
+        "errors": int((frame.failed & frame.text("scored").equals(name)).sum()),
         "robust": _robust(frame, mask),
         "robust_by_budget": _by_budget(frame, mask),
         "attacks": _attacks(frame, mask),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from art_crop.bench.suite import AttackUse, Setting, Special, Suite, canonical
 __all__ = ["Completeness", "completeness"]
 
 _NAMED = 5
+_MOST = 100_000  # settings; a grid that somebody made up may have more than there is memory for
 _NUMBERS = ("seed", "eps")
 _Key = tuple[str | float, ...]
 
@@ -90,8 +92,11 @@ def _settings(content: dict[str, Any]) -> list[Setting]:
             )
             for attack in content["attacks"]
         )
-        return list(Suite("", "", (), attacks, seeds=tuple(content["seeds"])).settings())
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        every = Suite("", "", (), attacks, seeds=tuple(content["seeds"])).settings()
+        found = list(itertools.islice(every, _MOST + 1))
+        _ = [_key(one) for one in found]  # which fails where a number is none
+        return found if len(found) <= _MOST else []
+    except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return []
 
 

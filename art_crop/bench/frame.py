@@ -217,6 +217,10 @@ def load_run(run: Path) -> tuple[RunInfo, Frame]:
         raise InvalidInputError(
             f"{run / 'run.json'} is not as art-crop bench wrote it: models has no dict for each model"
         )
+    for model in info.models.values():
+        for name, value in model.items():
+            if value is not None and not isinstance(value, str):
+                raise InvalidInputError(f"{run / 'run.json'} is not as art-crop bench wrote it: {name} is no text")
     attacks = info.suite_content.get("attacks", ())
     listed = attacks if isinstance(attacks, (list, tuple)) else ()
     methods = [str(attack.get("method", "")) for attack in listed if isinstance(attack, Mapping)]

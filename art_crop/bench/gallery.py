@@ -223,7 +223,7 @@ def _heat(rows: Any) -> str:
 
     try:
         levels = np.asarray(rows, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return ""
     if levels.ndim != 2 or not 0 < levels.size <= 16_384 or not np.isfinite(levels).all():
         return ""

@@ -12,7 +12,7 @@ from typing import Any
 from art_crop.bench.cards import card_problem, model_cards
 from art_crop.errors import InvalidInputError
 
-__all__ = ["Board", "as_markdown", "board_rows", "collect", "unfinished", "write_boards"]
+__all__ = ["Board", "as_markdown", "board_rows", "collect", "notices", "write_boards"]
 
 Card = Mapping[str, Any]
 
@@ -88,7 +88,7 @@ def as_markdown(boards: Sequence[Board]) -> str:
         table = [[plain_markdown(text) for text in row] for row in board_rows(board)]
         lines += [f"| {' | '.join(table[0])} |", "|" + "---|" * len(table[0])]
         lines += [*(f"| {' | '.join(row)} |" for row in table[1:]), ""]
-        lines += [line for text in unfinished(board) for line in (f"> {plain_markdown(text)}", "")]
+        lines += [line for text in notices(board) for line in (f"> {plain_markdown(text)}", "")]
     lines.append(
         "Robust: share of photos that no attack of the suite took to its goal, with the 95% Wilson interval. Strongest "
         "attack: the one that reached its goal most often. R: robustness score, higher is more robust."
@@ -96,12 +96,22 @@ def as_markdown(boards: Sequence[Board]) -> str:
     return "\n".join([*lines, ""])
 
 
-def unfinished(board: Board) -> list[str]:
-    """A sentence for each model whose run was not finished."""
-    named = [(card["model"], card.get("unfinished")) for card in board.cards if card.get("finished") is False]
-    return [
-        f"{model}: {text if isinstance(text, str) and text else 'its run is not finished.'}" for model, text in named
-    ]
+def notices(board: Board) -> list[str]:
+    """What a reader of the ranks has to know: runs that lack something, and photos that are not the same."""
+    found = []
+    for card in board.cards:
+        if card.get("finished") is False:
+            text = card.get("unfinished")
+            found.append(f"{card['model']}: {text if isinstance(text, str) and text else 'its run is not finished.'}")
+        if card.get("errors"):
+            found.append(
+                f"{card['model']}: {card['errors']} results ended with an error, and an attack that failed so took no "
+                "photo: it may look more robust than it is."
+            )
+    data = [card["data"] for card in board.cards if isinstance(card.get("data"), Mapping)]
+    if len({str(one["sha256"]) for one in data if one.get("sha256")}) > 1:
+        found.append("The results are not of the same photos; ranks by different photos say little.")
+    return found
 
 
 def board_rows(board: Board) -> list[list[str]]:

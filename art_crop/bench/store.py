@@ -154,7 +154,7 @@ def read_run(run: Path) -> RunInfo:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InvalidInputError(f"{run} is no folder of results: it has no run.json") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA_VERSION:
         found = content.get("schema") if isinstance(content, dict) else None

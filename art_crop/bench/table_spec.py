@@ -115,7 +115,7 @@ def _as_shown(column: str) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _unknown(key: str, name: Any, allowed: Iterable[str], more: str = "") -> InvalidInputError:

@@ -162,7 +162,7 @@ def _print_board(board: Board) -> None:
     from rich import box
     from rich.table import Table
 
-    from art_crop.bench.leaderboard import board_rows, unfinished
+    from art_crop.bench.leaderboard import board_rows, notices
 
     head, *rows = board_rows(board)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=literal(f"{board.suite} ({board.suite_sha256[:12]})"))
@@ -171,7 +171,7 @@ def _print_board(board: Board) -> None:
     for row in rows:
         table.add_row(*(literal(cell) for cell in row))
     out.print(table)
-    for notice in unfinished(board):
+    for notice in notices(board):
         out.print("[yellow]note:[/yellow]", literal(notice))
 
 

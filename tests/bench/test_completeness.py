@@ -107,6 +107,26 @@ def test_a_run_without_rows_names_what_was_to_come(tmp_path: Path, synthetic: An
     assert found.sentence().endswith("; and 3 more.")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seeds": ["x"]},
+        {"seeds": [10**400]},
+        {"attacks.grid": {"eps": [10**400]}},
+        {"attacks.grid": {str(k): list(range(100)) for k in range(9)}},
+    ],
+)
+def test_a_suite_that_somebody_made_up_ends_no_report(
+    tmp_path: Path, synthetic: Any, suite: Suite, change: dict[str, Any]
+) -> None:
+    content = suite.resolved()
+    for name, value in change.items():
+        key, _, inner = name.partition(".")
+        content[key] = [{**content[key][0], inner: value}] if inner else value
+    run = synthetic.write_run(tmp_path / "run", [synthetic.row(0)], suite_content=content, data={"photos": 1})
+    assert completeness(*load_run(run)).finished
+
+
 @pytest.mark.parametrize("content", [{}, {"attacks": 3}, {"attacks": [{"method": "x"}]}, {"attacks": [], "seeds": [0]}])
 def test_a_suite_that_cannot_be_read_is_guessed_from_its_rows(tmp_path: Path, synthetic: Any, content: Any) -> None:
     rows = [synthetic.row(i, eps=eps, params=str(eps)) for eps in (1.0, 2.0) for i in range(int(4 + eps))]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from art_crop.bench.cards import model_cards
-from art_crop.bench.leaderboard import as_markdown, collect, write_boards
+from art_crop.bench.leaderboard import as_markdown, collect, notices, write_boards
 from art_crop.bench.robustness import relative_gains, robustness_scores
 from art_crop.cli.main import app
 from art_crop.errors import InvalidInputError
@@ -115,6 +117,48 @@ def test_what_is_no_card_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "card.json").write_text(content)
     with pytest.raises(InvalidInputError, match="no model card"):
         collect([tmp_path / "card.json"])
+
+
+@pytest.mark.parametrize("weird", [None, "x", [], [[]], {"a": [1]}, float("nan"), 10**400, True])
+def test_a_card_with_anything_anywhere_is_refused_or_shown(tmp_path: Path, synthetic: Any, weird: Any) -> None:
+    rows = [synthetic.row(i, metrics={"score-before": 0.5, "score-after": 0.6}) for i in range(3)]
+    (card,) = model_cards(synthetic.write_run(tmp_path / "run", rows))
+    file = tmp_path / "card.json"
+    for path in places(card):
+        file.write_text(json.dumps(changed(card, path, weird)))
+        with contextlib.suppress(InvalidInputError):
+            as_markdown(collect([file]))
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Paths to everything inside."""
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield (*above, key)
+        yield from places(value[key], (*above, key))
+
+
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    own = dict(value) if isinstance(value, dict) else list(value)
+    own[path[0]] = changed(value[path[0]], path[1:], new)
+    return own
+
+
+def test_errors_and_other_photos_are_told_beside_the_ranks(tmp_path: Path, synthetic: Any) -> None:
+    rows = scored(synthetic, "fastgaze", {("x", 1.0): [0]})
+    wrong = {"success": None, "error": "no gradient", "error_kind": "attack"}
+    rows += [synthetic.row(i, scored="fastgaze", method="strong", **wrong) for i in range(10)]
+    first = synthetic.write_run(tmp_path / "a", rows, data={"photos": 10, "sha256": "1" * 64})
+    rows = scored(synthetic, "gaze-lite", {("x", 1.0): [0]})
+    same = synthetic.write_run(tmp_path / "b", rows, data={"photos": 10, "sha256": "1" * 64})
+    other = synthetic.write_run(tmp_path / "c", rows, data={"photos": 10, "sha256": "2" * 64})
+    assert notices(collect([same])[0]) == []
+    (errors,) = notices(collect([first, same])[0])
+    assert errors.startswith("fastgaze: 10 results ended with an error")
+    assert "not of the same photos" in as_markdown(collect([first, other]))
+    shown = CliRunner().invoke(app, ["bench", "leaderboard", str(first), str(other)], env={"COLUMNS": "200"})
+    assert "not of the same photos" in shown.output
 
 
 def test_hostile_names_of_models_stay_inside_the_folder(tmp_path: Path, synthetic: Any) -> None:

@@ -54,8 +54,9 @@ def test_a_folder_that_is_no_run_is_refused(fake: Any, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
-def test_a_damaged_run_json_is_said(filled: Path) -> None:
-    (filled / "run.json").write_text("{")
+@pytest.mark.parametrize("content", ["{", "[" * 100_000])
+def test_a_damaged_run_json_is_said(filled: Path, content: str) -> None:
+    (filled / "run.json").write_text(content)
     with pytest.raises(InvalidInputError, match=r"run\.json cannot be read"):
         read_run(filled)
 
