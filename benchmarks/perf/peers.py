@@ -42,8 +42,8 @@ SaliencyPeakFGM ends with a pass that judges its result; FastGradientMethod does
 Classifier: PGD, Linf 4/255, 10 steps of 1/255, no random start, float32, photos of 256x256 px, against the label that
 the network gives the photo. Each library has its own copy of the network, parameters as torch leaves them; the last
 rows show what freezing them by hand changes (torchattacks asks for no gradients of parameters anyway). On a CPU this
-project sends one photo at a time through a network, so that a photo's result does not depend on its batch; the others
-send the whole batch."""
+project sends one photo at a time through a network, so that a photo's result does not depend on its batch; the other
+libraries send the whole batch."""
 
 
 def versions(names: Sequence[str]) -> str:
@@ -57,8 +57,9 @@ def page(args: argparse.Namespace) -> list[str]:
     torch.set_num_threads(args.threads[0])
     command = f"python benchmarks/perf/peers.py{' --fastgaze fastgaze.vxm' if args.fastgaze else ''}"
     machine = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
+    load = f"load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else "load unknown"
     peers = versions(("adversarial-robustness-toolbox", "torchattacks", "foolbox"))
-    stamp = f"`{command} --repeats {args.repeats}`; {machine}, torch {torch.__version__}, {peers}."
+    stamp = f"`{command} --repeats {args.repeats}`; {machine}, torch {torch.__version__}, {peers}; {load}."
     lines = ["# Speed beside other libraries", "", stamp, "", TEXT]
     models = {"FastGaze": ("fastgaze", {"weights": args.fastgaze}, 1)} if args.fastgaze else {}
     for title, (name, options, n) in {**models, "gaze-lite": ("gaze-lite", {}, 2)}.items():
@@ -99,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fastgaze", type=Path, help="fastgaze.vxm; without it only gaze-lite is attacked")
     parser.add_argument("--photos", type=Path, default=SHARED / "images" / "imagenet_sample", help="folder of photos")
-    parser.add_argument("--repeats", type=int, default=4, help="turns of batch 8; twice as many of the others")
+    parser.add_argument("--repeats", type=int, default=3, help="turns of batch 8; twice as many of the others")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="the saliency part takes the first")
     parser.add_argument("--out", type=Path, help="Markdown file to write; default: print only")
     args = parser.parse_args()
