@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from art_crop.bench.suite import Suite
+from typing import Any
+
+from art_crop.bench.suite import AttackUse, Suite
 from art_crop.bench.toml_section import Section
 from art_crop.errors import ArtCropError, InvalidInputError
 from art_crop.plugins.lookup import find
@@ -47,11 +49,26 @@ def check_suite(suite: Suite, top: Section) -> None:
                         f"{attack.plugin!r} attacks {wanted} models, and {name!r} is a {task} model",
                     )
     for i, attack in enumerate(suite.attacks):
-        titles = [(one.method, one.attacked) for one in suite.attacks[:i]]
-        if (attack.method, attack.attacked) in titles:
+        taken = {name for one in suite.attacks[:i] if one.method == attack.method for name in one.attacked or ("",)}
+        if taken & set(attack.attacked or ("",)):
             raise top.error(
                 f"attack[{i}].method", f"{attack.method!r} stands there already for the same models attacked"
             )
+        _check_specials(attack, f"attack[{i}]", top)
+
+
+def _check_specials(attack: AttackUse, where: str, top: Section) -> None:
+    """Conditions that never hold change nothing, and nobody would see it."""
+    known: dict[str, list[Any]] = {"attacked": list(attack.attacked or ("",)), "scored": list(attack.scored)}
+    known |= {name: [value] for name, value in attack.params.items()}
+    known |= {name: list(values) for name, values in attack.grid.items()}
+    for k, special in enumerate(attack.special):
+        for name, value in special.when.items():
+            if name not in known:
+                raise top.unknown(f"{where}.special[{k}].when.{name}", name, known)
+            if value not in known[name]:
+                values = ", ".join(map(repr, known[name]))
+                raise top.error(f"{where}.special[{k}].when.{name}", f"is never {value!r} here; its values: {values}")
 
 
 def _check_metrics(suite: Suite, top: Section) -> None:

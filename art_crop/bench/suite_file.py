@@ -182,7 +182,8 @@ def _attack(section: Section, names: list[str], attacked: tuple[str, ...], score
     both = sorted(set(use.params) & set(use.grid))
     if both:
         raise section.error(f"grid.{both[0]}", "is in params as well; a parameter stands in one of the two")
-    for key, values in (("params", use.params), ("grid", use.grid)):
+    specials = ((f"special[{k}].params", special.params) for k, special in enumerate(use.special))
+    for key, values in (("params", use.params), ("grid", use.grid), *specials):
         for name in _NOT_PARAMETERS:
             if name in values:
                 raise section.error(f"{key}.{name}", "is set by the runner; see seeds, judged and ensemble")
