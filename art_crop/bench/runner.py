@@ -52,6 +52,7 @@ class Summary:
         done: Computed now.
         excluded: Of those now computed, left out by the selection rule.
         failed: Of those now computed, with an error; :attr:`first_error` is one of them.
+        failed_before: Of those kept from before, with an error; they are computed anew with ``retry``.
         damaged: Parts of earlier results that could not be read and were set aside.
         stopped: It was ended by Ctrl-C before all was done.
     """
@@ -61,6 +62,7 @@ class Summary:
     done: int = 0
     excluded: int = 0
     failed: int = 0
+    failed_before: int = 0
     first_error: str = ""
     damaged: Sequence[str] = ()
     stopped: bool = False
@@ -143,7 +145,8 @@ def execute(
     before = dict(store.finished())
     again = {key for key, kind in before.items() if kind not in FINAL} if retry else set()
     wanted = [row_key(unit.setting_key, photo) for unit in units for photo in unit.photos]
-    summary = Summary(rows=len(wanted), kept=sum(key in before and key not in again for key in wanted))
+    kept = [before[key] for key in wanted if key in before and key not in again]
+    summary = Summary(rows=len(wanted), kept=len(kept), failed_before=sum(kind not in FINAL for kind in kept))
     tell = progress or (lambda *_: None)
     tell(summary.kept, summary.rows, "")
     elsewhere = 0
@@ -166,7 +169,7 @@ def execute(
                 for row in finished.rows:
                     summary.done += 1
                     summary.excluded += row["error_kind"] == EXCLUDED
-                    if row["error_kind"] not in ("", EXCLUDED, "impossible"):
+                    if row["error_kind"] not in FINAL:
                         summary.failed += 1
                         summary.first_error = summary.first_error or f"{row['photo']}: {row['error']}"
                 note = f"{summary.failed} failed" if summary.failed else ""

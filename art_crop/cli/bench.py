@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -64,7 +65,7 @@ def run(
     Every result is kept as soon as it is there. A photo that fails is recorded with its error, and the run continues.
     With --executor ray the photos and weights must have the same paths on every machine of the cluster.
 
-    Exit code: 0; 1 where photos failed; 2 where something given cannot be used; 130 after Ctrl-C.
+    Exit code: 0; 1 where photos failed, now or before; 2 where something given cannot be used; 130 after Ctrl-C.
     """
     with errors_as_sentences():
         from art_crop.bench.runner import run_suite
@@ -91,7 +92,7 @@ def run(
         _tell(summary, out_path)
         if summary.stopped:
             raise typer.Exit(130)
-        if summary.failed:
+        if summary.failed or summary.failed_before:
             raise typer.Exit(FAILED)
 
 
@@ -177,8 +178,9 @@ def command_line(arguments: list[str]) -> str:
     """What the user typed, without where it lies on this machine: only the last part of every path stays."""
     shown = []
     for argument in ["art-crop", *arguments[1:]]:
-        name, equals, value = argument.rpartition("=")
-        shown.append(f"{name}{equals}{Path(value).name or value}" if value[:1] in "/\\~." else argument)
+        # From the first sign of a path on, at the beginning or after an equals sign, and it may hold more of those.
+        match = re.fullmatch(r"((?:.*?=)?)((?:[/\\~.]|[A-Za-z]:[/\\]).*)", argument, re.DOTALL)
+        shown.append(f"{match[1]}{PureWindowsPath(match[2]).name or match[2]}" if match else argument)
     return plain(" ".join(shown))
 
 
@@ -198,6 +200,8 @@ def _tell(summary: Summary, folder: Path) -> None:
         parts.append(f"{summary.excluded} left out by the suite's rule")
     if summary.failed:
         parts.append(f"{summary.failed} failed, such as {summary.first_error}")
+    if summary.failed_before:
+        parts.append(f"{summary.failed_before} of those kept had failed: --retry-failed computes them anew")
     if summary.stopped:
         parts.append("stopped: the same command goes on")
     out.print(literal("; ".join(parts)))

@@ -156,7 +156,7 @@ def test_retry_computes_failures_anew(fake: Any, tmp_path: Path) -> None:
     marker.touch()
     well = partial(fake.FakePlace, 0.0, str(marker))
     again = fake.run(tmp_path / "run", refs, make_place=well)
-    assert (again.done, again.kept) == (0, 9)
+    assert (again.done, again.kept, again.failed, again.failed_before) == (0, 9, 0, first.failed)
     retried = fake.run(tmp_path / "run", refs, make_place=well, retry=True)
-    assert (retried.done, retried.failed) == (first.failed, 0)
+    assert (retried.done, retried.failed, retried.failed_before) == (first.failed, 0, 0)
     assert {row["error"] for row in fake.rows(tmp_path / "run")} == {""}

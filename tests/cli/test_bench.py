@@ -66,6 +66,9 @@ def test_failed_photos_are_told_by_the_exit_code(tmp_path: Path) -> None:
     code, said = bench(path, "--images", photos, "--out", tmp_path / "run", "--device", "cpu")
     assert code == 1
     assert "1 failed, such as broken.png" in said
+    code, said = bench(path, "--images", photos, "--out", tmp_path / "run", "--device", "cpu")
+    assert code == 1, "nothing was computed now, and a photo still has no result"
+    assert "1 of those kept had failed: --retry-failed" in said
 
 
 @pytest.mark.parametrize(
@@ -99,3 +102,6 @@ def test_the_command_is_kept_without_where_things_lie() -> None:
     given = ["/usr/bin/art-crop", "bench", "run", "smoke", "--out", "/home/me/run", "--weights", "f=/home/me/f.vxm"]
     assert command_line(given) == "art-crop bench run smoke --out run --weights f=f.vxm"
     assert command_line(["x", "~/s.toml", "--out=/home/me/run", "../photos"]) == "art-crop s.toml --out=run photos"
+    assert command_line(["x", "--images=/home/me/a=b", "--weights=f=/me/f"]) == "art-crop --images=a=b --weights=f=f"
+    windows = ["x", "--images", "C:\\Users\\me\\photos", "--out=D:/me/run", "--address", "ray://h:1"]
+    assert command_line(windows) == "art-crop --images photos --out=run --address ray://h:1"
