@@ -155,11 +155,17 @@ def _check_same(run: Path, earlier: RunInfo, info: RunInfo) -> None:
         ("suite", f"{earlier.suite} ({earlier.suite_sha256[:12]})", f"{info.suite} ({info.suite_sha256[:12]})"),
         ("art_crop version", earlier.art_crop, info.art_crop),
         ("models", _weights(earlier.models), _weights(info.models)),
+        *((f"version of {name}", earlier.versions[name], info.versions[name]) for name in _plugins(earlier, info)),
     ):
         if before != now:
             raise InvalidInputError(
                 f"{run} holds results of another {what}: {before}, and this is {now}; choose another --out"
             )
+
+
+def _plugins(earlier: RunInfo, info: RunInfo) -> list[str]:
+    """Distributions whose plugins both runs use; they may compute other numbers in another version."""
+    return sorted((earlier.versions.keys() & info.versions.keys()) - {"python", "numpy", "torch"})
 
 
 def _weights(models: Mapping[str, Mapping[str, str]]) -> str:

@@ -32,6 +32,7 @@ from art_crop.plugins.registry import load_executor
 if TYPE_CHECKING:
     from art_crop.bench.executors import Executor, MakePlace
     from art_crop.bench.place import Recipe, Workplace
+    from art_crop.plugins.specs import Kind
 
 __all__ = ["FINAL", "Progress", "Summary", "execute", "run_suite"]
 
@@ -301,8 +302,11 @@ def _info(suite: Suite, hashes: Mapping[str, str], command: str, data: dict[str,
             "licence": entry.spec.licence,
         }
         versions[entry.distribution] = entry.version
-    for attack in suite.attacks:
-        entry = find("attack", attack.plugin)
+    others: list[tuple[Kind, str]] = [("attack", use.plugin) for use in suite.attacks]
+    others += [("defence", use.plugin) for use in suite.defences]
+    others += [("metric", name) for name in suite.metrics] + [("dataset", suite.data.dataset)]
+    for kind, name in others:
+        entry = find(kind, name)
         versions[entry.distribution] = entry.version
     return RunInfo(
         suite=suite.name,

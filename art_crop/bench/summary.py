@@ -126,7 +126,7 @@ def summarise(run: Path) -> Summary:
         errors=_groups(frame, failed=True),
         left_out=_groups(frame, failed=False),
         completeness=done,
-        notices=(*_gaps(done, frame), *notices, *problems),
+        notices=(*_gaps(done, frame), *_other_photos(info, frame), *notices, *problems),
     )
 
 
@@ -144,6 +144,17 @@ def _gaps(done: Completeness, frame: Frame) -> list[str]:
     if len(seeds[~np.isnan(seeds)]) > 1:
         found.append(f"Each photo was attacked with {len(seeds)} seeds, and counts once, with the mean over them.")
     return found
+
+
+def _other_photos(info: RunInfo, frame: Frame) -> list[str]:
+    """A sentence where the folder has more photos than its last command asked for."""
+    wanted, found = info.data.get("photos"), len(np.unique(frame.groups(("photo_sha256", "photo"))))
+    if not isinstance(wanted, int) or isinstance(wanted, bool) or not 0 < wanted < found:
+        return []
+    return [
+        f"The results are of {found:,} photos, and the last command of this run asked for {wanted:,}: the others are "
+        "of an earlier selection, or of files that were changed since, and may lack some settings."
+    ]
 
 
 def _groups(frame: Frame, *, failed: bool) -> tuple[ErrorGroup, ...]:

@@ -99,6 +99,17 @@ print("loaded:", [name for name in ("torch", "art") if name in sys.modules])
     assert "loaded: []" in done.stdout
 
 
+def test_photos_that_the_last_command_did_not_ask_for_are_told(tmp_path: Path, synthetic: Any) -> None:
+    """As after a smaller --limit, or where a photo was changed between two commands."""
+    rows = [synthetic.row(i) for i in range(4)]
+    same = write_report(synthetic.write_run(tmp_path / "same", rows, data={"photos": 4}))
+    assert json.loads(same.json.read_text(encoding="utf-8"))["notices"] == []
+    rows.append(synthetic.row(0, photo_sha256="f" * 64))
+    more = write_report(synthetic.write_run(tmp_path / "more", rows, data={"photos": 4}))
+    (notice,) = json.loads(more.json.read_text(encoding="utf-8"))["notices"]
+    assert notice.startswith("The results are of 5 photos, and the last command of this run asked for 4")
+
+
 def test_a_report_made_twice_is_the_same_report(tmp_path: Path, synthetic: Any) -> None:
     run = synthetic.write_run(tmp_path / "run", synthetic.results(12))
     first, second = ([p.read_bytes() for p in vars(write_report(run)).values()] for _ in range(2))

@@ -39,6 +39,13 @@ def test_a_folder_of_something_else_is_refused(fake: Any, filled: Path, change: 
     assert (filled / "run.json").read_bytes() == before
 
 
+def test_results_of_another_plugins_version_are_refused(fake: Any, tmp_path: Path) -> None:
+    PartStore(tmp_path, fake.info(versions={"art-crop-x": "1.0", "torch": "2.1"}))
+    PartStore(tmp_path, fake.info(versions={"art-crop-x": "1.0", "torch": "2.2", "art-crop-y": "3"}))
+    with pytest.raises(InvalidInputError, match=r"another version of art-crop-x: 1\.0, and this is 1\.1"):
+        PartStore(tmp_path, fake.info(versions={"art-crop-x": "1.1"}))
+
+
 def test_another_layout_is_refused(fake: Any, filled: Path) -> None:
     content = json.loads((filled / "run.json").read_text())
     (filled / "run.json").write_text(json.dumps({**content, "schema": SCHEMA_VERSION + 1}))
