@@ -16,7 +16,7 @@ from art_crop.errors import ArtCropError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["BAD_INPUT", "FAILED", "err", "errors_as_sentences", "out", "progress", "progress_bar", "tracked"]
+__all__ = ["BAD_INPUT", "FAILED", "err", "errors_as_sentences", "out", "plain", "progress", "progress_bar", "tracked"]
 
 Item = TypeVar("Item")
 
@@ -25,6 +25,7 @@ FAILED = 1
 BAD_INPUT = 2
 """Exit code: something the user gave cannot be used."""
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
 _IN_FILES = 160
 """Columns of what goes to a file or another program, where tables need not fit a screen."""
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _IN_FILES)
@@ -37,11 +38,20 @@ def errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except ArtCropError as error:
-        err.print(f"[red]error:[/red] {_escaped(str(error))}")
+        err.print(f"[red]error:[/red] {_escaped(plain(error))}")
         raise typer.Exit(BAD_INPUT) from None
     except KeyboardInterrupt:
         err.print("stopped")
         raise typer.Exit(130) from None
+
+
+def plain(text: object) -> str:
+    """Text that every console can print and none obeys.
+
+    Bytes of a file name that are no UTF-8 become question marks, and control characters, with which a name could
+    command a terminal, are written out.
+    """
+    return str(text).encode("utf-8", "replace").decode("utf-8").translate(_CONTROLS)
 
 
 def _escaped(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from art_crop.cli.console import err
+from art_crop.cli.console import err, plain
 
 if TYPE_CHECKING:
     from art_crop.estimators.saliency import PyTorchSaliencyRegressor
@@ -31,11 +31,6 @@ def load_cropper(model: str, weights: Path | None, device: str) -> PyTorchSalien
     from art_crop.job.run import job_model
 
     return job_model(model, device=device, **({} if weights is None else {"weights": weights.expanduser()}))
-
-
-def plain(text: object) -> str:
-    """Text that every console can print: bytes of a file name that are no UTF-8 become question marks."""
-    return str(text).encode("utf-8", "replace").decode("utf-8")
 
 
 def literal(text: object) -> Text:

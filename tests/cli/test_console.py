@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import typer
 
-from art_crop.cli.console import BAD_INPUT, errors_as_sentences, progress, tracked
+from art_crop.cli.console import BAD_INPUT, errors_as_sentences, out, progress, tracked
+from art_crop.cli.options import literal
 from art_crop.errors import ImageFileError, InvalidInputError
 
 
@@ -14,10 +15,20 @@ def test_our_errors_are_one_line(kind: type[Exception], capsys: pytest.CaptureFi
     with pytest.raises(typer.Exit) as stopped, errors_as_sentences():
         raise kind("photo [1].png: a sentence about [red]brackets[/red] that is rather long " * 3)
     assert stopped.value.exit_code == BAD_INPUT == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1
-    assert err.startswith("error: photo [1].png: a sentence about [red]brackets[/red]")
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("error: photo [1].png: a sentence about [red]brackets[/red]")
+
+
+def test_names_do_not_command_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "\x1b]0;title\x07\x1b[2J\x9b31m\rphoto.png"
+    with pytest.raises(typer.Exit), errors_as_sentences():
+        raise ImageFileError(f"{name} is no photo")
+    out.print(literal(name))
+    said = capsys.readouterr()
+    assert said.err == r"error: \x1b]0;title\x07\x1b[2J\x9b31m\x0dphoto.png is no photo" + "\n"
+    assert said.out == r"\x1b]0;title\x07\x1b[2J\x9b31m\x0dphoto.png" + "\n"
 
 
 def test_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
