@@ -20,6 +20,7 @@ from art_crop.attacks.smallest import Bisected, bisect
 from art_crop.attacks.wishes import Located, find_places, wishes
 from art_crop.checks import check_choice, check_int, check_mask, check_number, reject_unknown
 from art_crop.errors import InvalidInputError
+from art_crop.estimators.placement import frozen
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.estimators.torch_regressor import Evaluation
 from art_crop.functional.norms import Norm, norm_of
@@ -159,7 +160,8 @@ class PeakAttack(EvasionAttack):
         masks = None if mask is None else self._user_mask(mask, x)
         adversarial, self.results = tensor.clone(), []
         self._prepare()
-        with tqdm(total=len(tensor), desc=type(self).__name__, unit="photo", disable=not self.verbose) as bar:
+        bar = tqdm(total=len(tensor), desc=type(self).__name__, unit="photo", disable=not self.verbose)
+        with bar, frozen(self.estimator.model):
             for part in self.estimator.chunks(len(tensor)):
                 wish = self._located(tensor[part], objective.take(range(part.start, part.stop)))
                 weight = self._weight(tensor[part], wish, None if masks is None else masks[part])

@@ -197,12 +197,11 @@ class SaliencyPeakFGM(PeakAttack):
         curves: list[list[float]] = [[] for _ in x]
         step, total = torch.zeros_like(x), torch.zeros_like(x)
         for k in range(self.max_iter):
-            gradient, success, loss = self._look(
-                adversarial[active], wish.take(active), decide=self.early_stop or k == 0
-            )
-            gradient = gradient if weight is None else gradient * weight[active]
-            step[active] = self.momentum * step[active] - unit(gradient, self._norm)
-            total[active] += step[active]
+            some = slice(None) if len(active) == len(x) else active  # a slice copies nothing
+            gradient, success, loss = self._look(adversarial[some], wish.take(active), decide=self.early_stop or k == 0)
+            gradient = gradient if weight is None else gradient * weight[some]
+            step[some] = self.momentum * step[some] - unit(gradient, self._norm)
+            total[some] += step[some]
             for i, reached, value in zip(tuple(active), success.tolist(), loss.tolist(), strict=True):
                 curves[i].append(value)
                 before[i], taken[i] = before[i] or (k == 0 and reached and not self.random_init), k + 1
