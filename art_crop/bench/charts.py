@@ -44,6 +44,8 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     if not high > low:
         return [low]
     raw = (high - low) / count
+    if not 1e-300 < raw < 1e300:  # nobody's measurements
+        return [low, high]
     size = 10 ** math.floor(math.log10(raw))
     step = next(size * k for k in (1, 2, 2.5, 5, 10) if size * k >= raw - 1e-12 * size)
     first = math.ceil(low / step - 1e-9)

@@ -118,7 +118,8 @@ class Frame:
         if name not in self._numbers:
             if name in self.table.column_names and name != "metrics":
                 pa = arrow()
-                column = pa.compute.cast(self.table.column(name), pa.float64())
+                # Integers beyond 2**53 become the nearest that there is.
+                column = pa.compute.cast(self.table.column(name), pa.float64(), safe=False)
                 values = np.asarray(pa.compute.fill_null(column, float("nan")), dtype=np.float64)
             else:
                 values = self.metrics.get(name, np.full(len(self), np.nan))

@@ -91,9 +91,13 @@ class Section:
         """A list of different whole numbers, at least one; in the file one of them may stand alone."""
         given = self._get(key, (int, list), "a whole number or a list of them", list(default))
         values = given if isinstance(given, list) else [given]
-        good = all(isinstance(value, int) and not isinstance(value, bool) and value >= at_least for value in values)
+        # To 2**53, for tables of results hold them as floating-point numbers.
+        good = all(
+            isinstance(value, int) and not isinstance(value, bool) and at_least <= value <= 2**53 for value in values
+        )
         if not values or not good or len(set(values)) < len(values):
-            raise self.error(key, f"a list of different whole numbers of at least {at_least} is needed, not {values!r}")
+            what = f"a list of different whole numbers from {at_least} to 2**53"
+            raise self.error(key, f"{what} is needed, not {values!r}")
         return tuple(values)
 
     def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:

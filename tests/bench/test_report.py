@@ -110,6 +110,15 @@ def test_photos_that_the_last_command_did_not_ask_for_are_told(tmp_path: Path, s
     assert notice.startswith("The results are of 5 photos, and the last command of this run asked for 4")
 
 
+@pytest.mark.parametrize(
+    "change", [{"seed": 2**62}, {"queries": -(2**63)}, {"curve": [1e301, -1e301]}, {"curve": [5e-324, 0.0]}]
+)
+def test_numbers_of_any_size_are_shown(tmp_path: Path, synthetic: Any, change: dict[str, Any]) -> None:
+    rows = [synthetic.row(i, curve_of="loss", **change) for i in range(4)]
+    files = write_report(synthetic.write_run(tmp_path / "run", rows))
+    assert json.loads(files.json.read_text(encoding="utf-8"))["results"] == 4
+
+
 def test_a_report_made_twice_is_the_same_report(tmp_path: Path, synthetic: Any) -> None:
     run = synthetic.write_run(tmp_path / "run", synthetic.results(12))
     first, second = ([p.read_bytes() for p in vars(write_report(run)).values()] for _ in range(2))

@@ -90,6 +90,7 @@ def test_a_suite_becomes_its_settings(tmp_path: Path) -> None:
         ('name = "mine"', 'name = "mine"\nthreads = 0', ["threads", "at least 1"]),
         ('name = "mine"', 'name = "mine"\nthreads = true', ["threads", "whole number", "True"]),
         ("seeds = [0, 1]", "seeds = [1, 1]", ["seeds", "different"]),
+        ("seeds = [0, 1]", "seeds = [9223372036854775808]", ["seeds", "from 0 to 2**53"]),
         ("width = 320", "width = -1", ["data.width", "at least 0"]),
         ("width = 320", 'width = "320"', ["data.width", "whole number", "'320'"]),
         ("width = 320", 'dataset = "foldr"', ["data.dataset", "foldr", "folder"]),
