@@ -19,6 +19,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessP
 from itertools import islice
 from typing import Any, Protocol
 
+from art_crop.allocator import keep_freed_memory
 from art_crop.bench.units import Finished, Place, Unit
 from art_crop.checks import check_int
 from art_crop.errors import ArtCropError, InvalidInputError
@@ -97,6 +98,7 @@ def _begin(make_place: MakePlace) -> None:
     global _place, _problem
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to answer
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    keep_freed_memory()
     try:
         _place = make_place()
     except Exception as error:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from art_crop.allocator import keep_freed_memory
 from art_crop.bench.executors import RETRIES, MakePlace, Patience, WorkerError, judged
 from art_crop.bench.units import Finished, Place, Unit
 from art_crop.checks import check_int
@@ -130,6 +131,7 @@ class _Actor:
         self.place: Place | None = None
         self.problem: Exception | None = None
         try:
+            keep_freed_memory()
             self.place = make_place()
         except Exception as error:  # raised here, Ray would start it again for ever
             self.problem = error

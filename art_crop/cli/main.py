@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from art_crop.allocator import keep_freed_memory
 from art_crop.cli import attack as attack_command
 from art_crop.cli import bench as bench_command
 from art_crop.cli import bench_report as bench_report_command
@@ -107,6 +108,7 @@ def _formatted(message: Warning | str, category: type[Warning], *where: Any, **m
 def main() -> None:
     """Run the command line."""
     warnings.formatwarning = _formatted
+    keep_freed_memory()
     app()
 
 
