@@ -13,6 +13,8 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
+from art_crop.bench.visible import visible
+
 __all__ = ["COLOURS", "Series", "histogram", "legend", "line_chart", "ticks"]
 
 COLOURS = 8
@@ -54,7 +56,9 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 def legend(names: Sequence[tuple[str, int]]) -> str:
     """Names beside their colours."""
-    items = "".join(f'<li><i class="key c{colour % COLOURS}"></i>{escape(name)}</li>' for name, colour in names)
+    items = "".join(
+        f'<li><i class="key c{colour % COLOURS}"></i>{escape(visible(name))}</li>' for name, colour in names
+    )
     return f'<ul class="legend">{items}</ul>'
 
 
@@ -113,7 +117,9 @@ def line_chart(
                 if one.low is not None and one.high is not None:
                     text += f" [{_number(one.low[k], percent)}, {_number(one.high[k], percent)}]"
                 where = f'cx="{px(one.x)[k]:.1f}" cy="{py(one.y)[k]:.1f}"'
-                out.append(f'<circle class="dot {colour}" {where} r="4"><title>{escape(text)}</title></circle>')
+                out.append(
+                    f'<circle class="dot {colour}" {where} r="4"><title>{escape(visible(text))}</title></circle>'
+                )
     return _svg(_WIDTH, _HEIGHT, title, "".join(out))
 
 
@@ -176,7 +182,7 @@ def _frame(
 
 
 def _svg(width: int, height: int, title: str, body: str) -> str:
-    name = escape(title)
+    name = escape(visible(title))
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{name}">{body}</svg>'
 
 

@@ -11,9 +11,10 @@ from art_crop.bench.gallery import LIMIT, make_entries
 from art_crop.bench.measures import Cell, Measure
 from art_crop.bench.plots import plots
 from art_crop.bench.report_page import METHODS_NOTE, page
-from art_crop.bench.report_sections import split_text, visible
+from art_crop.bench.report_sections import split_text
 from art_crop.bench.summary import ErrorGroup, Summary, summarise
 from art_crop.bench.tables import Table
+from art_crop.bench.visible import visible
 from art_crop.errors import InvalidInputError, OutputError
 
 __all__ = ["ReportFiles", "as_json", "as_markdown", "make_folder", "plain_markdown", "write_report"]

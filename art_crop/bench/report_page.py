@@ -26,10 +26,10 @@ from art_crop.bench.report_sections import (
     results_section,
     shown_text,
     table_section,
-    visible,
 )
 from art_crop.bench.results_table import results_table
 from art_crop.bench.summary import Summary
+from art_crop.bench.visible import visible
 
 __all__ = ["METHODS_NOTE", "page", "safe_json"]
 

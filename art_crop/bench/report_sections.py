@@ -11,6 +11,7 @@ from art_crop.bench.measures import Cell, Measure
 from art_crop.bench.plots import Plot
 from art_crop.bench.summary import ErrorGroup, Summary
 from art_crop.bench.tables import Table
+from art_crop.bench.visible import visible
 
 __all__ = [
     "about_section",
@@ -21,11 +22,8 @@ __all__ = [
     "shown_text",
     "split_text",
     "table_section",
-    "visible",
 ]
 
-_HIDDEN = [*range(9), 11, 12, *range(14, 32), *range(127, 160), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F)]
-_SHOWN = {code: f"⟨U+{code:04X}⟩" for code in [*_HIDDEN, *range(0x2066, 0x206A), 0xFEFF]}
 _BADGES = {
     True: '<span class="badge yes">✓ reached</span>',
     False: '<span class="badge no">✗ not reached</span>',
@@ -36,11 +34,6 @@ _BADGES = {
 def shown_text(text: object) -> str:
     """Escaped, hidden characters made visible; its direction of writing stays its own."""
     return f"<bdi>{escape(visible(text))}</bdi>"
-
-
-def visible(text: object) -> str:
-    """Text whose control characters can be seen: one of them makes a name of a program read as that of a photo."""
-    return str(text).translate(_SHOWN)
 
 
 def split_text(split: Mapping[str, str]) -> str:
@@ -127,7 +120,7 @@ def gallery_section(entries: list[Entry], photos: dict[str, str], note: str) -> 
             return ""
         name = names.setdefault(uri, f"p{len(names)}")
         photos[name] = uri
-        return f'<img class="{classes}" data-photo="{name}" alt="{escape(alt)}">'
+        return f'<img class="{classes}" data-photo="{name}" alt="{escape(visible(alt))}">'
 
     figures = []
     for entry in entries:
@@ -140,7 +133,7 @@ def gallery_section(entries: list[Entry], photos: dict[str, str], note: str) -> 
                 ("after", entry.after, entry.heat_after, entry.overlay_after),
             )
         )
-        name = escape(f"Before and after: {entry.photo}")
+        name = escape(visible(f"Before and after: {entry.photo}"))
         figures.append(
             f'<figure><div class="slider" style="aspect-ratio:{entry.width}/{entry.height}">{layers}'
             f'<svg class="points" {box}>{entry.points}</svg><i class="handle"></i>'

@@ -152,6 +152,17 @@ def test_hostile_names_stay_text(tmp_path: Path, synthetic: Any) -> None:
     assert not re.search(r"(?<!\\)\]\(javascript", markdown)
 
 
+def test_hidden_signs_are_shown_in_legends_charts_and_labels_too(tmp_path: Path, synthetic: Any) -> None:
+    name = "invoice\u202egpj.exe"
+    rows = [synthetic.row(i, photo=f"{name}{i}", method=name, eps=e, curve_of="loss", curve=[2.0, 1.0])
+            for i in range(4) for e in (1.0, 2.0)]  # fmt: skip
+    synthetic.keep_images(tmp_path / "run", rows, 2)
+    run = synthetic.write_run(tmp_path / "run", rows)
+    html = write_report(run).html.read_text(encoding="utf-8")
+    assert "Loss against passes" in html
+    assert "\u202e" not in html
+
+
 def test_licences_of_photos_and_models_are_shown_as_text(tmp_path: Path, synthetic: Any) -> None:
     data = {"dataset": "osie", "photos": 3, "licence": "<b>CC BY</b> | 4.0"}
     run = synthetic.write_run(tmp_path / "run", [synthetic.row(i) for i in range(3)], data=data)
