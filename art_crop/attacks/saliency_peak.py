@@ -193,17 +193,19 @@ class SaliencyPeakFGM(PeakAttack):
         adversarial = torch.stack([self._start(placing, e) for placing, e in zip(placings, eps, strict=True)])
         # The first look is at the photo itself, unless that begins with noise.
         before = self._verdict(x, wish).success.tolist() if self.random_init else [False] * len(x)
-        taken, active = [0] * len(x), list(range(len(x)))
+        taken, asked, active = [0] * len(x), [int(self.random_init)] * len(x), list(range(len(x)))
         curves: list[list[float]] = [[] for _ in x]
         step, total = torch.zeros_like(x), torch.zeros_like(x)
         for k in range(self.max_iter):
             some = slice(None) if len(active) == len(x) else active  # a slice copies nothing
-            gradient, success, loss = self._look(adversarial[some], wish.take(active), decide=self.early_stop or k == 0)
+            decide = self.early_stop or (k == 0 and not self.random_init)
+            gradient, success, loss, apart = self._look(adversarial[some], wish.take(active), decide=decide)
             gradient = gradient if weight is None else gradient * weight[some]
             step[some] = self.momentum * step[some] - unit(gradient, self._norm)
             total[some] += step[some]
             for i, reached, value in zip(tuple(active), success.tolist(), loss.tolist(), strict=True):
                 curves[i].append(value)
+                asked[i] += apart
                 before[i], taken[i] = before[i] or (k == 0 and reached and not self.random_init), k + 1
                 if reached and self.early_stop:
                     active.remove(i)
@@ -213,7 +215,7 @@ class SaliencyPeakFGM(PeakAttack):
                     adversarial[i] = placings[i].at(total[i], budget, exact=exact)
             if not active:
                 break
-        return self._judged(x, adversarial, wish, before, taken, [int(self.random_init)] * len(x), curves)
+        return self._judged(x, adversarial, wish, before, taken, asked, curves)
 
     def _smallest_of_each(
         self, x: Tensor, wish: Objective, weight: Tensor | None, eps: list[float]
@@ -235,9 +237,9 @@ class SaliencyPeakFGM(PeakAttack):
         budget along the direction, take the gradient at the end, average it into the direction, and bisect again.
         """
         placing = self._placing(x[0], None if weight is None else weight[0])
-        gradient, success, _ = self._look(placing.grid[None], wish)
+        gradient, success, _, apart = self._look(placing.grid[None], wish)
         if bool(success):
-            return self._judged(x, placing.grid[None], wish, [True], [1], [0], [[]])
+            return self._judged(x, placing.grid[None], wish, [True], [1], [apart], [[]])
         reach: float | None = None
         best, direction, curve = placing.grid[None], torch.zeros_like(x), [math.inf]
         for k in range(self.max_iter):
@@ -251,22 +253,25 @@ class SaliencyPeakFGM(PeakAttack):
             elif reach is None or found_at < reach:
                 best, reach = found, found_at
             if k + 1 < self.max_iter:
-                gradient, _, _ = self._look(found, wish)
+                gradient, *_ = self._look(found, wish, decide=False)
                 curve.append(curve[-1])
-        return self._judged(x, best, wish, [False], [self.max_iter], [len(curve) - self.max_iter], [curve])
+        return self._judged(x, best, wish, [False], [self.max_iter], [len(curve) - self.max_iter + apart], [curve])
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
 
-    def _look(self, photos: Tensor, wish: Objective, *, decide: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    def _look(self, photos: Tensor, wish: Objective, *, decide: bool = True) -> tuple[Tensor, Tensor, Tensor, bool]:
         """Gradient at photos (n, 3, H, W), success (n,), binding only where it decides something, and loss (n,).
 
-        The loss is NaN where the options leave none that is the attacked model's own, at these photos.
+        And whether that took a query of its own, as a judge's verdict does. The loss is NaN where the options leave
+        none that is the attacked model's own, at these photos.
         """
         gradient, success, loss = self._source(photos, wish, decide and self.judge is None)
-        if decide and (success is None or self.judge is not None):
+        apart = decide and (success is None or self.judge is not None)
+        if apart:
             success = self._verdict(photos, wish).success
         success = torch.zeros(len(photos), dtype=torch.bool) if success is None else success
-        return gradient, success, torch.full((len(photos),), math.nan) if loss is None else loss
+        loss = torch.full((len(photos),), math.nan) if loss is None else loss
+        return gradient, success, loss, apart
 
     @property
     def _models(self) -> list[PyTorchSaliencyRegressor]:

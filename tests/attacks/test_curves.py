@@ -84,3 +84,28 @@ def test_a_judges_loss_is_not_mixed_in(saliency: Any, photos: Any) -> None:
     attack.generate(photos, REGION)
     assert all(len(result.curve) == 3 for result in attack.results)
     assert all(np.isfinite(result.curve).all() for result in attack.results)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"minimal": True, "eps": 20.0, "max_iter": 4},
+        {"max_iter": 3, "eps": 0.5},
+        {"max_iter": 3, "eps": 0.5, "early_stop": True},
+        {"max_iter": 3, "eps": 0.5, "random_init": True},
+        {"max_iter": 3, "eps": 0.5, "diversity": 1.0},
+    ],
+)
+@pytest.mark.parametrize("judged", [True, False])
+def test_queries_are_the_verdicts_that_were_asked_for(
+    tiny: Any, photos: Any, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], judged: bool
+) -> None:
+    model, judge = tiny.saliency_estimator(), tiny.saliency_estimator()
+    asked, decides = [], judge if judged else model
+    evaluate = decides.evaluate
+    monkeypatch.setattr(decides, "evaluate", lambda *a, **k: asked.append(1) or evaluate(*a, **k))
+    for photo in photos:
+        asked.clear()
+        attack = SaliencyPeakFGM(model, judge=judge if judged else None, quantize=False, **options)
+        attack.generate(photo[None], REGION)
+        assert attack.results[0].queries == len(asked)
