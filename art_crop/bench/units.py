@@ -94,7 +94,13 @@ def choose_photos(suite: Suite, images: Path | None, every: int = 1, limit: int 
         options["root"] = images
     try:
         dataset = load_dataset(data.dataset, **options)
+    except InvalidInputError as error:
+        if images is None or not str(error).startswith("root "):
+            raise
+        raise InvalidInputError(f"--images {str(error).removeprefix('root ')}") from error
     except TypeError as error:
+        if images is None and "'root'" in str(error):
+            raise InvalidInputError(f"dataset {data.dataset!r} is a folder of yours: give --images DIR") from error
         cure = "give --images DIR" if images is None else "this dataset takes no --images"
         raise InvalidInputError(f"dataset {data.dataset!r} cannot be opened: {cure} ({error})") from error
     indices = sorted({index for start in data.first for index in range(start, len(dataset), data.every)})[::every]

@@ -41,7 +41,9 @@ class Folder(PhotoSet[PhotoItem]):
             if file.suffix.lower() in wanted and file.is_file() and not _is_hidden(file.relative_to(self.root))
         )
         if not names:
-            raise InvalidInputError(f"root must hold photos ({', '.join(sorted(wanted))}), found none in {self.root}")
+            inside = "" if recursive else "; the folders inside it are searched only with recursive=True"
+            endings = ", ".join(sorted(wanted))
+            raise InvalidInputError(f"root must hold photos ({endings}), found none in {self.root}{inside}")
         super().__init__(PhotoItem(name, self.root / name) for name in names)
 
 
