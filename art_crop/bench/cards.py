@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from art_crop.bench.completeness import Completeness, completeness
 from art_crop.bench.frame import Frame, load_run
 from art_crop.bench.measures import measure, reached
+from art_crop.bench.resolved import task_sha256
 from art_crop.bench.robustness import relative_gains, robustness_scores
 from art_crop.bench.statistics import mean_interval, per_photo, share_interval
 from art_crop.bench.store import RunInfo
@@ -54,7 +55,7 @@ def card_problem(card: Any) -> str:
     if missing:
         return f"it has no {', '.join(missing)}"
     texts = all(isinstance(card[key], str) for key in ("model", "suite", "suite_sha256", "art_crop"))
-    texts &= all(isinstance(card.get(key), (str, NoneType)) for key in ("weights_sha256", "version"))
+    texts &= all(isinstance(card.get(key), (str, NoneType)) for key in ("weights_sha256", "version", "task_sha256"))
     attacks, quality = card["attacks"], card.get("quality")
     sound = _is_estimate(card["robust"]) and isinstance(attacks, list) and all(map(_is_attack, attacks))
     if quality is not None:
@@ -93,6 +94,7 @@ def _card(info: RunInfo, frame: Frame, name: str, mask: Mask, done: Completeness
         "licence": model.get("licence"),
         "suite": info.suite,
         "suite_sha256": info.suite_sha256,
+        "task_sha256": task_sha256(info.suite_content, name, _weights(info)),
         "art_crop": info.art_crop,
         "versions": dict(info.versions),
         "machine": dict(info.machine),
@@ -108,6 +110,10 @@ def _card(info: RunInfo, frame: Frame, name: str, mask: Mask, done: Completeness
     }
     quality = _quality(info, frame, mask)
     return {**card, "quality": quality} if quality else card
+
+
+def _weights(info: RunInfo) -> dict[str, Any]:
+    return {name: model.get("weights_sha256") for name, model in info.models.items()}
 
 
 def _robust(frame: Frame, mask: Mask) -> dict[str, Any]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from art_crop.bench.frame import Frame
+from art_crop.bench.resolved import settings_of
 from art_crop.bench.store import RunInfo
-from art_crop.bench.suite import AttackUse, Setting, Special, Suite, canonical
+from art_crop.bench.suite import Setting, canonical
 
 __all__ = ["Completeness", "completeness"]
 
 _NAMED = 5
-_MOST = 100_000  # settings; a grid that somebody made up may have more than there is memory for
 _NUMBERS = ("seed", "eps")
 _Key = tuple[str | float, ...]
 
@@ -59,7 +57,7 @@ def completeness(info: RunInfo, frame: Frame) -> Completeness:
     if not isinstance(photos, int) or isinstance(photos, bool) or photos < 1:
         return Completeness(len(frame))
     counts = _counts(frame)
-    settings = _settings(info.suite_content)
+    settings = settings_of(info.suite_content)
     wanted = [_key(one) for one in settings] if settings else list(counts)
     found = sum(min(photos, counts.get(key, 0)) for key in wanted)
     without = [one for one, key in zip(settings, wanted, strict=False) if key not in counts]
@@ -76,28 +74,6 @@ def _counts(frame: Frame) -> dict[_Key, int]:
         (*(text.categories[text.codes[row]] for text in texts), *own): int(count)
         for row, own, count in zip(first, zip(*numbers, strict=True), counts, strict=True)
     }
-
-
-def _settings(content: dict[str, Any]) -> list[Setting]:
-    """The settings of a suite as ``run.json`` has it; none where it is not as this version writes it."""
-    try:
-        attacks = tuple(
-            AttackUse(
-                **{
-                    **attack,
-                    **{name: tuple(attack[name]) for name in ("attacked", "scored", "ensemble")},
-                    "skip": tuple((pair[0], pair[1]) for pair in attack["skip"]),
-                    "special": tuple(Special(**one) for one in attack["special"]),
-                }
-            )
-            for attack in content["attacks"]
-        )
-        every = Suite("", "", (), attacks, seeds=tuple(content["seeds"])).settings()
-        found = list(itertools.islice(every, _MOST + 1))
-        _ = [_key(one) for one in found]  # which fails where a number is none
-        return found if len(found) <= _MOST else []
-    except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
-        return []
 
 
 def _key(setting: Setting) -> _Key:

@@ -1,4 +1,8 @@
-"""``art-crop bench leaderboard``: model cards of several runs, merged; a table holds one suite hash and never two."""
+"""``art-crop bench leaderboard``: model cards of several runs, merged; a table holds what may be compared.
+
+That is the models of one suite, and of suites that do the same to a model, whatever it is called: somebody who puts a
+model in the place of another has a suite of another hash, and may still stand in the same table.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ Card = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Board:
-    """Cards of one suite, the most robust model first."""
+    """Cards that may be compared, the most robust model first; the suite is that of the first one read."""
 
     suite: str
     suite_sha256: str
@@ -33,24 +37,22 @@ def collect(sources: Sequence[Path], *, by_suite: bool = False) -> list[Board]:
 
     Args:
         sources: Folders of runs, card files, or folders of card files.
-        by_suite: One board for each suite hash instead of an error where there are several.
+        by_suite: Several boards instead of an error where the suites do different things.
 
     Raises:
-        InvalidInputError: No source, one that holds neither a run nor cards, or several suite hashes.
+        InvalidInputError: No source, one that holds neither a run nor cards, or suites that do different things.
     """
     cards = [card for source in sources for card in _cards(source)]
     if not cards:
         raise InvalidInputError("there is no result in what was given: no model has been scored yet")
-    groups: dict[str, list[Card]] = {}
-    for card in cards:
-        groups.setdefault(card["suite_sha256"], []).append(card)
+    groups = _comparable(cards)
     if len(groups) > 1 and not by_suite:
-        named = ", ".join(f"{own[0]['suite']} ({sha[:12]})" for sha, own in groups.items())
+        named = ", ".join(f"{own[0]['suite']} ({own[0]['suite_sha256'][:12]})" for own in groups)
         raise InvalidInputError(
             f"the results are of {len(groups)} different suites: {named}; they do not belong in one table. "
             "Ask for one table each with --by-suite"
         )
-    return [Board(own[0]["suite"], sha, tuple(sorted(_latest(own), key=_rank))) for sha, own in groups.items()]
+    return [Board(own[0]["suite"], own[0]["suite_sha256"], tuple(sorted(_latest(own), key=_rank))) for own in groups]
 
 
 def write_boards(boards: Sequence[Board], out: Path) -> list[Path]:
@@ -72,7 +74,7 @@ def write_boards(boards: Sequence[Board], out: Path) -> list[Path]:
             name = re.sub(r"[^a-z0-9._-]+", "-", card["model"].lower()).strip(".-")[:60] or "model"
             weights = str(card.get("weights_sha256") or "no-weights")[:8]
             weights = re.sub(r"[^a-z0-9-]+", "-", weights.lower())
-            sha = re.sub(r"[^a-z0-9]+", "", board.suite_sha256.lower())[:8]
+            sha = re.sub(r"[^a-z0-9]+", "", card["suite_sha256"].lower())[:8]
             written.append(out / "cards" / f"{name}-{weights}-{sha}.json")
             write_atomic_json(written[-1], dict(card))
     return written
@@ -108,6 +110,8 @@ def notices(board: Board) -> list[str]:
                 f"{card['model']}: {card['errors']} results ended with an error, and an attack that failed so took no "
                 "photo: it may look more robust than it is."
             )
+    if len({card["suite_sha256"] for card in board.cards}) > 1:
+        found.append("The suites have several hashes, and do the same to each model: protocol, attacks and surrogates.")
     data = [card["data"] for card in board.cards if isinstance(card.get("data"), Mapping)]
     if len({str(one["sha256"]) for one in data if one.get("sha256")}) > 1:
         found.append("The results are not of the same photos; ranks by different photos say little.")
@@ -157,6 +161,18 @@ def _cards(source: Path) -> list[Card]:
     if problem:
         raise InvalidInputError(f"{source} is no model card: {problem}")
     return [content]
+
+
+def _comparable(cards: Sequence[Card]) -> list[list[Card]]:
+    """Cards that belong in one table: of one suite, or of suites that do the same to some model."""
+    groups: list[tuple[set[str], list[Card]]] = []
+    for card in cards:
+        keys, own = {card["suite_sha256"], card.get("task_sha256") or card["suite_sha256"]}, [card]
+        for group in [group for group in groups if group[0] & keys]:
+            groups.remove(group)
+            keys, own = keys | group[0], [*group[1], *own]
+        groups.append((keys, own))
+    return [own for _, own in groups]
 
 
 def _latest(cards: Sequence[Card]) -> list[Card]:

@@ -104,14 +104,14 @@ def leaderboard(
         typer.Option("--out", help="Folder for leaderboard.md, leaderboard.json and cards/.", metavar="DIR"),
     ] = None,
     by_suite: Annotated[
-        bool, typer.Option("--by-suite", help="A table for each suite hash where there are several.")
+        bool, typer.Option("--by-suite", help="Several tables where the suites do different things.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the cards as one JSON object.")] = False,
 ) -> None:
     """Rank the models of several runs by how many photos no attack took to its goal.
 
-    Each model gets a card with the suite's hash, versions, machine and scores. Results of different suite hashes are
-    never in one table.
+    Each model gets a card with the suite's hash, versions, machine and scores. A table holds models that went through
+    the same: suites may differ in which models they score, and in nothing else.
     """
     with errors_as_sentences():
         from art_crop.bench.leaderboard import collect, write_boards

@@ -224,8 +224,15 @@ def main() -> None:
     parser.add_argument("--fastgaze", type=Path, required=True, help="fastgaze.vxm")
     parser.add_argument("--photo", type=Path, default=None, help="a photo for the file pipeline")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--library", action="store_true", help="leave the allocator as it is, as in a process that is not our own"
+    )
     parser.add_argument("--case", default=None, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if not args.library:
+        from art_crop.allocator import keep_freed_memory
+
+        keep_freed_memory()  # for every rival, as the command line and benchmark workers do
     if args.case is not None:
         case(args.fastgaze, args.case)
         return

@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 
 from art_crop.bench.cards import model_cards
 from art_crop.bench.leaderboard import as_markdown, collect, notices, write_boards
+from art_crop.bench.resolved import task_sha256
 from art_crop.bench.robustness import relative_gains, robustness_scores
+from art_crop.bench.suite_file import load_suite
 from art_crop.cli.main import app
 from art_crop.errors import InvalidInputError
 
@@ -92,6 +94,62 @@ def test_suites_are_not_mixed(tmp_path: Path, synthetic: Any) -> None:
         collect([a, b])
     boards = collect([a, b], by_suite=True)
     assert [(board.suite_sha256[0], len(board.cards)) for board in boards] == [("c", 1), ("d", 1)]
+
+
+SUITE = """
+name = "mine"
+protocol = "second-peak"
+attacked = ["gaze-lite", "MODEL"]
+scored = ["MODEL"]
+[models.gaze-lite]
+[models.MODEL]
+[[attack]]
+method = "steps"
+plugin = "saliency-peak-fgm"
+grid = { eps = [1.0, 2.0] }
+"""
+
+
+def task(tmp_path: Path, model: str, old: str = "", new: str = "") -> str:
+    text = SUITE.replace("MODEL", model)
+    (tmp_path / "mine.toml").write_text(text.replace(old, new) if old else text)
+    return task_sha256(load_suite(tmp_path / "mine.toml").resolved(), model, {"gaze-lite": "a" * 64})
+
+
+def test_a_task_is_the_same_whatever_the_model_is_called(tmp_path: Path) -> None:
+    first = task(tmp_path, "fastgaze")
+    assert first
+    assert task(tmp_path, "gaze-lite-human") == first
+    assert task(tmp_path, "fastgaze", 'name = "mine"', 'name = "yours"\nmetrics = ["psnr"]') == first
+    assert (
+        task(tmp_path, "fastgaze", "[models.fastgaze]", "[models.fastgaze]\noptions = { jpeg_quality = 75 }") == first
+    )
+    for old, new in (
+        ("2.0]", "3.0]"),
+        ('attacked = ["gaze-lite", "fastgaze"]', 'attacked = ["fastgaze"]'),
+        ("[models.gaze-lite]", "[models.gaze-lite]\noptions = { jpeg_quality = 75 }"),
+        ('protocol = "second-peak"', 'protocol = "second-peak"\nprotocol_options = { jpeg_quality = 75 }'),
+        ("[[attack]]", "[data]\nwidth = 320\n[[attack]]"),
+        ("[[attack]]", "[[attack]]\njudged = true"),
+    ):
+        assert task(tmp_path, "fastgaze", old, new) != first, new
+    content = load_suite(tmp_path / "mine.toml").resolved()
+    assert task_sha256(content, "fastgaze", {"gaze-lite": "b" * 64}) != task_sha256(content, "fastgaze", {})
+    assert task_sha256({}, "fastgaze", {}) == task_sha256(content, "nobody", {}) == ""
+
+
+def test_a_model_that_was_added_by_a_suite_of_its_own_stands_beside_the_others(tmp_path: Path, synthetic: Any) -> None:
+    runs = []
+    for model in ("fastgaze", "gaze-lite-human"):
+        (tmp_path / "mine.toml").write_text(SUITE.replace("MODEL", model))
+        suite = load_suite(tmp_path / "mine.toml")
+        rows = scored(synthetic, model, {("steps", 1.0): [0], ("steps", 2.0): [0, 1]})
+        content = {"suite_content": suite.resolved(), "suite_sha256": suite.sha256}
+        runs.append(synthetic.write_run(tmp_path / model, rows, **content))
+    (board,) = collect(runs)
+    assert [card["model"] for card in board.cards] == ["fastgaze", "gaze-lite-human"]
+    assert "several hashes, and do the same" in as_markdown([board])
+    assert len({path.name for path in write_boards([board], tmp_path / "board")}) == 4
 
 
 def test_cards_can_be_given_instead_of_runs(tmp_path: Path, synthetic: Any) -> None:
