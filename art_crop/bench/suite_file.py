@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +41,19 @@ SELECTIONS = ("paper-001", "all")
 SELECTION_OPTIONS = ("max_maxima", "max_height_over_width", "min_distance", "min_ratio")
 _NAME = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
 _GIVEN_BY_RUNNER = {"root": "--images DIR", "weights": "--weights NAME=PATH", "device": "--device"}
+_MODEL_KEYS = ("attacked", "scored")
 _NOT_PARAMETERS = ("judge", "seed", "verbose", "ensemble", "summary_writer")
 
 
-def load_suite(path: str | Path) -> Suite:
+def load_suite(path: str | Path, *, instead: Mapping[str, str] | None = None) -> Suite:
     """Read a suite; plugins are looked up by name, and none is imported.
 
+    Args:
+        path: The file.
+        instead: A model of the suite -> a model plugin, which takes its place everywhere, with its own options.
+
     Raises:
-        SuiteError: The file cannot be read, is no TOML, or says something that is not allowed.
+        SuiteError: The file cannot be read, is no TOML, or says something that is not allowed; or ``instead`` does.
     """
     file = Path(path).expanduser()
     top = Section(_parse(file), file.name, "")
@@ -78,6 +85,7 @@ def load_suite(path: str | Path) -> Suite:
         requirements=requirements,
     )
     top.finish()
+    suite = _with_others(suite, instead or {}, top)
     check_suite(suite, top)
     return suite
 
@@ -89,6 +97,41 @@ def shipped_suites() -> dict[str, Path]:
         if folder.is_dir():
             return {path.stem: path for path in sorted(folder.glob("*.toml"))}
     return {}
+
+
+def _with_others(suite: Suite, instead: Mapping[str, str], top: Section) -> Suite:
+    """The suite with other models in the places of some."""
+    names = [model.name for model in suite.models]
+    for old, new in instead.items():
+        if old not in names:
+            raise top.unknown("models", old, names)
+        if new in (*names, *(other for key, other in instead.items() if key != old)):
+            raise top.error(f"models.{old}", f"{new!r} stands in this suite already and cannot take its place as well")
+        try:
+            find("model", new)
+        except ArtCropError as error:
+            raise top.error(f"models.{old}", str(error).removeprefix("name: ")) from None
+
+    def called(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(instead.get(name, name) for name in names)
+
+    def special(one: Special) -> Special:
+        when = {key: instead.get(value, value) if key in _MODEL_KEYS else value for key, value in one.when.items()}
+        return Special(when, one.params)
+
+    attacks = [
+        replace(
+            attack,
+            attacked=called(attack.attacked),
+            scored=called(attack.scored),
+            ensemble=called(attack.ensemble),
+            skip=tuple((instead.get(a, a), instead.get(b, b)) for a, b in attack.skip),
+            special=tuple(map(special, attack.special)),
+        )
+        for attack in suite.attacks
+    ]
+    models = [ModelUse(instead[m.name], instead[m.name]) if m.name in instead else m for m in suite.models]
+    return replace(suite, models=tuple(models), attacks=tuple(attacks))
 
 
 def _parse(file: Path) -> dict[str, Any]:

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["EXAMPLES", "SUITES_EXAMPLES", "run", "suites"]
 
+_WEIGHTS = "NAME=PATH, such as fastgaze=fastgaze.vxm,"
 EXAMPLES = """
 Examples:
 
   art-crop bench run smoke --out smoke-run
 
   art-crop bench run icip2022_table1_2 --images photos/ --out run --weights fastgaze=fastgaze.vxm
+
+  art-crop bench run icip2022_table1_2 --images photos/ --out mine --model fastgaze=my-model
 
   art-crop bench run my-suite.toml --images photos/ --out run --executor local --workers 4 --keep-images
 
@@ -46,6 +49,10 @@ def run(
     ] = None,
     weights: Annotated[
         list[str] | None, typer.Option(help="Weight file of a model; may be repeated.", metavar="NAME=PATH")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Put another model in the place of one of the suite's; may be repeated.", metavar="OLD=NEW"),
     ] = None,
     executor: Annotated[str, typer.Option(help="in-process, local, ray, or a plugin's.")] = "in-process",
     workers: Annotated[int | None, typer.Option(min=1, help="Workers of the executor.")] = None,
@@ -71,14 +78,15 @@ def run(
         from art_crop.bench.runner import run_suite
         from art_crop.bench.suite_file import load_suite
 
-        chosen = load_suite(suite_path(suite))
+        instead = dict(_pair(text, "--model", "OLD=NEW, such as fastgaze=my-model") for text in model or ())
+        chosen = load_suite(suite_path(suite), instead=instead)
         options: dict[str, Any] = {"workers": workers, "address": address}
         with progress(chosen.name, "loading models") as tell:
             summary = run_suite(
                 chosen,
                 images=images,
                 out=out_path,
-                weights=dict(_weights(text) for text in weights or ()),
+                weights=dict(_pair(text, "--weights", _WEIGHTS) for text in weights or ()),
                 executor=executor,
                 executor_options={name: value for name, value in options.items() if value is not None},
                 keep_images=keep_images,
@@ -184,12 +192,12 @@ def command_line(arguments: list[str]) -> str:
     return plain(" ".join(shown))
 
 
-def _weights(text: str) -> tuple[str, str]:
-    name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        say_error(f"--weights {text}: NAME=PATH is needed, such as fastgaze=fastgaze.vxm")
+def _pair(text: str, option: str, wanted: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        say_error(f"{option} {text}: {wanted} is needed")
         raise typer.Exit(BAD_INPUT)
-    return name, path
+    return name, value
 
 
 def _tell(summary: Summary, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -200,3 +201,30 @@ def test_reading_a_suite_imports_no_torch() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
     assert said.stdout.strip() == "set()"
+
+
+def test_another_model_in_the_place_of_one(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD.replace("when = { eps = 2.0 }", 'when = { attacked = "gaze-lite" }'))
+    before, after = load_suite(path), load_suite(path, instead={"gaze-lite": "fastgaze"})
+    assert [(model.name, model.plugin) for model in after.models] == [
+        ("fastgaze", "fastgaze"),
+        ("strict", "gaze-lite-human"),
+    ]
+    pairs = list(zip(before.settings(), after.settings(), strict=True))
+    assert all(replace(old, attacked="fastgaze" if old.attacked else "") == new for old, new in pairs)
+    assert [new.params["max_iter"] for _, new in pairs if new.method == "steps"] == [9] * 4, "special still holds"
+    assert after.sha256 != before.sha256
+
+
+@pytest.mark.parametrize(
+    ("instead", "words"),
+    [
+        ({"gaze-light": "fastgaze"}, "models: 'gaze-light' is not known here; did you mean 'gaze-lite'"),
+        ({"gaze-lite": "fastgaz"}, "models.gaze-lite: there is no model 'fastgaz'; did you mean fastgaze"),
+        ({"gaze-lite": "strict"}, "'strict' stands in this suite already"),
+    ],
+)
+def test_a_place_that_cannot_be_taken(tmp_path: Path, instead: dict[str, str], words: str) -> None:
+    with pytest.raises(SuiteError) as error:
+        load_suite(written(tmp_path, GOOD), instead=instead)
+    assert words in str(error.value)

@@ -35,6 +35,15 @@ def test_a_shipped_suite_by_its_name(tmp_path: Path) -> None:
     assert (code, "6 results in all; 0 computed now; 6 kept from before" in said) == (0, True)
 
 
+def test_a_model_of_ones_own_gets_its_row_beside_the_suites(tmp_path: Path) -> None:
+    common = ("--limit", 1, "--device", "cpu")
+    assert bench("smoke", "--out", tmp_path / "a", *common)[0] == 0
+    assert bench("smoke", "--out", tmp_path / "b", "--model", "gaze-lite=gaze-lite-human", *common)[0] == 0
+    result = CliRunner().invoke(app, ["bench", "leaderboard", str(tmp_path / "a"), str(tmp_path / "b"), "--json"])
+    (board,) = json.loads(result.stdout)["boards"]
+    assert {card["model"] for card in board["cards"]} == {"gaze-lite", "gaze-lite-human"}
+
+
 def test_shipped_suites_are_listed() -> None:
     result = CliRunner().invoke(app, ["bench", "suites", "smoke", "minimal", "--json"])
     smoke, minimal = json.loads(result.stdout)
@@ -79,6 +88,8 @@ def test_failed_photos_are_told_by_the_exit_code(tmp_path: Path) -> None:
         (("smoke", "--weights", "fastgaze"), "NAME=PATH"),
         (("smoke", "--weights", "fastgaze=x"), "the suite's models are gaze-lite"),
         (("smoke", "--weights", "gaze-lite=nowhere.safetensors"), "there is no file"),
+        (("smoke", "--model", "gaze-lite"), "OLD=NEW"),
+        (("smoke", "--model", "gaze-lit=gaze-lite-human"), "smoke.toml: models: 'gaze-lit' is not known here"),
         (("smoke", "--executor", "locl"), "did you mean local?"),
         (("smoke", "--executor", "in-process", "--workers", 2), "--executor local"),
         (("smoke", "--executor", "local", "--address", "auto"), "no such option"),
