@@ -228,3 +228,14 @@ def test_a_place_that_cannot_be_taken(tmp_path: Path, instead: dict[str, str], w
     with pytest.raises(SuiteError) as error:
         load_suite(written(tmp_path, GOOD), instead=instead)
     assert words in str(error.value)
+
+
+def test_the_reference_of_suites_is_a_suite(tmp_path: Path) -> None:
+    """All but the two plugins of others that it names."""
+    page = Path(__file__).parents[2].joinpath("benchmarks/suites/README.md").read_text(encoding="utf-8")
+    text = page.split("```toml\n")[1].split("```")[0]
+    others = ('requirements = ["art-crop-tflite"]', 'defences = ["blur"]', "[defences.blur]", 'plugin = "my-blur"')
+    lines = [line for line in text.splitlines() if not line.startswith((*others, "options = { sigma"))]
+    assert len(lines) == len(text.splitlines()) - 5
+    found = load_suite(written(tmp_path, "\n".join(lines)))
+    assert {setting.params["max_iter"] for setting in found.settings()} == {3}
