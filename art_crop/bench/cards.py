@@ -2,7 +2,7 @@
 
 After RobustBench's model info (Croce et al., NeurIPS 2021 Datasets and Benchmarks): who the model is, what was done to
 it, and its worst case over attacks, photo by photo: a photo counts as robust where no attack of the suite reached its
-goal.
+goal. Of a photo on which an attack ended with an error nothing is known, unless another attack took it to its goal.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def model_cards(run: Path) -> list[dict[str, Any]]:
     """
     info, frame = load_run(run)
     text, done = frame.text("scored"), completeness(info, frame)
-    return [_card(info, frame, name, frame.measured & text.equals(name), done) for name in text.present(frame.measured)]
+    names = text.present(frame.measured | frame.failed)
+    return [_card(info, frame, name, text.equals(name), done) for name in names]
 
 
 def card_problem(card: Any) -> str:
@@ -102,8 +103,8 @@ def _card(info: RunInfo, frame: Frame, name: str, mask: Mask, done: Completeness
         "started": info.started,
         "finished": done.finished,
         "unfinished": done.sentence("its run"),
-        "photos": len(np.unique(frame.photos[mask])),
-        "errors": int((frame.failed & frame.text("scored").equals(name)).sum()),
+        "photos": len(np.unique(frame.photos[mask & frame.measured])),
+        "errors": int((mask & frame.failed).sum()),
         "robust": _robust(frame, mask),
         "robust_by_budget": _by_budget(frame, mask),
         "attacks": _attacks(frame, mask),
@@ -117,25 +118,38 @@ def _weights(info: RunInfo) -> dict[str, Any]:
 
 
 def _robust(frame: Frame, mask: Mask) -> dict[str, Any]:
-    """Share of photos that no attack and no seed took to its goal, with its Wilson interval; n is 0: not known."""
-    good = reached(frame)
-    known = mask & ~np.isnan(good)
-    photos, place = np.unique(frame.photos[known], return_inverse=True)
-    if not len(photos):
-        return {"n": 0, "estimate": 0.0, "low": 0.0, "high": 0.0}
-    fallen = np.bincount(place.ravel(), weights=good[known], minlength=len(photos)) > 0
-    return {"n": len(photos), **share_interval(int((~fallen).sum()), len(photos))._asdict()}
+    """Share of photos that no attack and no seed took to its goal, with its Wilson interval; n is 0: not known.
+
+    ``unknown`` are the photos that are not in it since a result ended with an error, and no other took them.
+    """
+    good, measured = reached(frame), mask & frame.measured
+    count = int(frame.photos.max(initial=-1)) + 1
+
+    def any_of(rows: Mask) -> Mask:
+        return np.bincount(frame.photos[rows], minlength=count) > 0
+
+    fallen, held = any_of(measured & (good == 1)), any_of(measured & (good == 0))
+    open_ones = any_of(mask & frame.failed) & ~fallen
+    # Photos that the rule leaves out, or that were a success before, would be in no number either way.
+    before = measured & (frame.numbers("success_before") == 1)
+    unknown = int((open_ones & ~any_of(before | (mask & frame.excluded))).sum())
+    robust = int((held & ~fallen & ~open_ones).sum())
+    n = robust + int(fallen.sum())
+    if not n:
+        return {"n": 0, "unknown": unknown, "estimate": 0.0, "low": 0.0, "high": 0.0}
+    return {"n": n, "unknown": unknown, **share_interval(robust, n)._asdict()}
 
 
 def _by_budget(frame: Frame, mask: Mask) -> list[dict[str, Any]]:
     eps = frame.numbers("eps")
-    budgets = np.unique(eps[mask & ~np.isnan(eps)])
+    budgets = np.unique(eps[mask & ~frame.excluded & ~np.isnan(eps)])
     return [{"eps": float(value), **_robust(frame, mask & (eps == value))} for value in budgets]
 
 
 def _attacks(frame: Frame, mask: Mask) -> list[dict[str, Any]]:
     """Every attack, attacked model and budget."""
     eps, found = frame.numbers("eps"), []
+    mask = mask & ~frame.excluded
     success, change = measure("success"), measure("median l2 of successes")
     if np.isnan(success.values(frame)[mask]).all():
         success = measure("share-at-target")
@@ -150,6 +164,7 @@ def _attacks(frame: Frame, mask: Mask) -> list[dict[str, Any]]:
                     {
                         "method": method,
                         "attacked": attacked,
+                        "errors": int((cell & frame.failed).sum()),
                         "eps": None if np.isnan(value) else float(value),
                         "success": success.cell(good, frame.photos, cell).as_json(),
                         "median_l2_of_successes": change.cell(l2, frame.photos, cell).as_json(),
@@ -164,7 +179,7 @@ def _quality(info: RunInfo, frame: Frame, mask: Mask) -> dict[str, Any] | None:
     A photo's number is the mean over the attacks, budgets and seeds that it was given.
     """
     before, after = (frame.numbers(name) for name in _SCORES)
-    known = mask & ~np.isnan(before) & ~np.isnan(after)
+    known = mask & frame.measured & ~np.isnan(before) & ~np.isnan(after)
     if not known.any():
         return None
     options = info.suite_content.get("protocol_options") or {}

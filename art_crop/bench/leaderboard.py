@@ -18,6 +18,8 @@ from art_crop.errors import InvalidInputError
 
 __all__ = ["Board", "as_markdown", "board_rows", "collect", "notices", "write_boards"]
 
+_NUMBERS = ("robust", "R", "relative gain")
+
 Card = Mapping[str, Any]
 
 
@@ -87,13 +89,20 @@ def as_markdown(boards: Sequence[Board]) -> str:
     lines = ["# Leaderboard", ""]
     for board in boards:
         lines += [f"## {plain_markdown(board.suite)} (`{plain_markdown(board.suite_sha256[:12])}`)", ""]
-        table = [[plain_markdown(text) for text in row] for row in board_rows(board)]
+        head, *rows = board_rows(board)
+        # Brackets of an interval stand in a cell of their own, which makes no link.
+        own = [title in _NUMBERS for title in head]
+        table = [
+            [text if number else plain_markdown(text) for text, number in zip(row, own, strict=True)]
+            for row in (head, *rows)
+        ]
         lines += [f"| {' | '.join(table[0])} |", "|" + "---|" * len(table[0])]
         lines += [*(f"| {' | '.join(row)} |" for row in table[1:]), ""]
         lines += [line for text in notices(board) for line in (f"> {plain_markdown(text)}", "")]
     lines.append(
-        "Robust: share of photos that no attack of the suite took to its goal, with the 95% Wilson interval. Strongest "
-        "attack: the one that reached its goal most often. R: robustness score, higher is more robust."
+        "Robust: share of photos that no attack of the suite took to its goal, with the 95% Wilson interval; a photo "
+        "on which an attack ended with an error counts only where another took it. Strongest attack: the one that "
+        "reached its goal most often. R: robustness score, higher is more robust."
     )
     return "\n".join([*lines, ""])
 
@@ -105,11 +114,7 @@ def notices(board: Board) -> list[str]:
         if card.get("finished") is False:
             text = card.get("unfinished")
             found.append(f"{card['model']}: {text if isinstance(text, str) and text else 'its run is not finished.'}")
-        if card.get("errors"):
-            found.append(
-                f"{card['model']}: {card['errors']} results ended with an error, and an attack that failed so took no "
-                "photo: it may look more robust than it is."
-            )
+        found += _doubts(card)
     if len({card["suite_sha256"] for card in board.cards}) > 1:
         found.append("The suites have several hashes, and do the same to each model: protocol, attacks and surrogates.")
     data = [card["data"] for card in board.cards if isinstance(card.get("data"), Mapping)]
@@ -123,14 +128,14 @@ def board_rows(board: Board) -> list[list[str]]:
     quality = any(card.get("quality") for card in board.cards)
     head = ["rank", "model", "robust", "photos", "strongest attack", "weights", "art_crop", "machine"]
     rows = [head + (["R", "relative gain"] if quality else [])]
-    for rank, card in enumerate(board.cards, 1):
+    for rank, card in enumerate(board.cards, 1):  # those of which nothing is known are last
         robust = card["robust"]
         share = f"{100 * robust['estimate']:.1f}%" if robust["n"] else "–"
         if robust["n"] and "low" in robust:
             share += f" [{100 * robust['low']:.1f}, {100 * robust['high']:.1f}]"
         machine = card["machine"] if isinstance(card["machine"], Mapping) else {}
         row = [
-            str(rank),
+            str(rank) if robust["n"] else "–",
             card["model"],
             share,
             str(card["photos"]),
@@ -190,11 +195,34 @@ def _rank(card: Card) -> tuple[float, float, str]:
     return (-robust["estimate"] if robust["n"] else 1.0, -score, card["model"])
 
 
+def _doubts(card: Card) -> list[str]:
+    """Why this model has no rank, or what errors leave open."""
+    errors, unknown = card.get("errors"), card["robust"].get("unknown")
+    why = ""
+    if errors:
+        failed = [one for one in card["attacks"] if one.get("errors")]
+        named = dict.fromkeys(
+            one["method"] + (f" from {one['attacked']}" if one.get("attacked") else "") for one in failed
+        )
+        why = f"{errors} of its results ended with an error" + (f" ({', '.join(named)})" if named else "")
+    if not card["robust"]["n"]:
+        reason = why or "no result says whether an attack reached its goal"
+        return [f"{card['model']} has no rank, for of no photo it is known whether it is robust: {reason}."]
+    if not errors:
+        return []
+    if unknown is None:  # an older card, which counts an attack that failed as one that took no photo
+        return [f"{card['model']}: {why}, and these took no photo: it may look more robust than it is."]
+    left = f"left out: {unknown} photo{'' if unknown == 1 else 's'} that no other attack took to its goal"
+    return [f"{card['model']}: {why}; {left if unknown else 'what is robust does not depend on them'}."]
+
+
 def _strongest(card: Card) -> str:
     known = [one for one in card["attacks"] if one.get("success", {}).get("n")]
     if not known:
         return "–"
     best = max(known, key=lambda one: one["success"]["estimate"])
+    if best["success"]["estimate"] <= 0:
+        return "none succeeded"
     budget = "" if best.get("eps") is None else f" at {best['eps']:g}"
     source = f" from {best['attacked']}" if best.get("attacked") else ""
     return f"{best['method']}{source}{budget}: {100 * best['success']['estimate']:.0f}%"

@@ -150,7 +150,7 @@ def _json_table(table: Table) -> dict[str, Any]:
         cells = {}
         for one, cell, paper in zip(table.measures, line.cells, line.paper, strict=True):
             cells[one.name] = {**cell.as_json(), **({} if paper is None else {"paper": paper})}
-        lines.append({"row": line.row, "column": line.column, "cells": cells})
+        lines.append({"row": line.row, "column": line.column, "failed": line.failed, "cells": cells})
     return {
         "title": table.title,
         "split": dict(table.split),

@@ -34,13 +34,14 @@ from art_crop.bench.visible import visible
 __all__ = ["METHODS_NOTE", "page", "safe_json"]
 
 METHODS_NOTE = (
-    "n counts photos; a photo with several results in a cell, of several seeds for example, counts once, with their "
-    "mean. Intervals are 95%: of shares by Wilson (1927) where each photo is in or out, of all else by the percentile "
-    "bootstrap (2,000 resamples of photos, fixed seed), which a single photo cannot have. “Reached the goal” and "
-    "“success” leave out photos that were a success before the attack; “at the target” is a peak within 10% of its way "
-    "or, where it says so, within 16 pixels (a cell of the saliency map). L2 and L∞ are of the change in whole grey "
-    "levels, before it is written as JPEG where a suite does that; pixels in [0, 1]. Rows with an error, and photos "
-    "that the suite’s rule leaves out, are in no share and no mean."
+    "n counts photos, and in brackets those of which a result failed; a photo with several results in a cell, of "
+    "several seeds for example, counts once, with their mean. Intervals are 95%: of shares by Wilson (1927) where "
+    "each photo is in or out, of all else by the percentile bootstrap (2,000 resamples of photos, fixed seed), which "
+    "a single photo cannot have. “Reached the goal” and “success” leave out photos that were a success before the "
+    "attack; “at the target” is a peak within 10% of its way or, where it says so, within 16 pixels (a cell of the "
+    "saliency map). L2 and L∞ are of the change in whole grey levels, before it is written as JPEG where a suite does "
+    "that; pixels in [0, 1]. Rows with an error, and photos that the suite’s rule leaves out, are in no share and no "
+    "mean."
 )
 
 

@@ -89,12 +89,14 @@ def mean_interval(values: ArrayLike) -> Interval:
     Raises :class:`~art_crop.errors.InvalidInputError` for no values and for values that are not finite.
     """
     data = _finite(values)
-    mean = float(data.mean())
+    least, most = float(data.min()), float(data.max())
+    mean = min(max(float(data.mean()), least), most)
     groups = _grouped(data - mean)
     estimates = _counts(len(groups)) @ groups.astype(np.float32) / len(groups)
     low, high = np.quantile(estimates.astype(np.float64), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    # float32 counts and the groups' rounding must not put the mean a hair outside its interval.
-    return Interval(mean, min(mean, mean + float(low)), max(mean, mean + float(high)))
+    # float32 counts and the groups' rounding must not put the mean a hair outside its interval, nor an end of that
+    # where no mean of these values can be.
+    return Interval(mean, min(mean, max(least, mean + float(low))), max(mean, min(most, mean + float(high))))
 
 
 def median_interval(values: ArrayLike) -> Interval:

@@ -18,6 +18,7 @@ from art_crop.bench.tables import Table, ratio_split, suite_tables
 __all__ = ["ErrorGroup", "Summary", "summarise"]
 
 _ERRORS = 50
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def summarise(run: Path) -> Summary:
         errors=_groups(frame, failed=True),
         left_out=_groups(frame, failed=False),
         completeness=done,
-        notices=(*_gaps(done, frame), *_other_photos(info, frame), *notices, *problems),
+        notices=(*_gaps(done, frame), *_failures(frame), *_other_photos(info, frame), *notices, *problems),
     )
 
 
@@ -144,6 +145,26 @@ def _gaps(done: Completeness, frame: Frame) -> list[str]:
     if len(seeds[~np.isnan(seeds)]) > 1:
         found.append(f"Each photo was attacked with {len(seeds)} seeds, and counts once, with the mean over them.")
     return found
+
+
+def _failures(frame: Frame) -> list[str]:
+    """Which attacks ended with an error, and how often, the most frequent first; nothing where none did."""
+    if not frame.failed.any():
+        return []
+    texts = [frame.text(name) for name in ("method", "attacked", "scored")]
+    several = len(texts[2].present(frame.measured | frame.failed)) > 1
+    groups = frame.groups(("method", "attacked", *(("scored",) if several else ())))[frame.failed]
+    _, first, counts = np.unique(groups, return_index=True, return_counts=True)
+    found = []
+    for k in np.argsort(-counts, kind="stable"):
+        row = np.flatnonzero(frame.failed)[first[k]]
+        method, attacked, scored = (text.categories[text.codes[row]] for text in texts)
+        source = f" from {attacked}" if attacked else ""
+        found.append(f"{method}{source}{f' on {scored}' if several else ''} ({counts[k]:,})")
+    named = ", ".join(found[:_NAMED]) + (f", and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
+    total = int(frame.failed.sum())
+    start = "1 result ended with an error and is" if total == 1 else f"{total:,} results ended with an error and are"
+    return [f"{start} in no number: {named}; see Errors."]
 
 
 def _other_photos(info: RunInfo, frame: Frame) -> list[str]:

@@ -2,6 +2,7 @@
 
 Models are never pooled: where a run has several attacked or scored models (or norms) and the table's rows and columns
 do not tell them apart, there is a table for each. Attacks that use no model (attacked is "") stand in each of them.
+What failed has its line too, with the count, for who reads only the table would take it for never tried.
 """
 
 from __future__ import annotations
@@ -21,25 +22,31 @@ from art_crop.errors import InvalidInputError
 __all__ = ["Line", "Part", "Table", "default_specs", "parts", "ratio_split", "row_labels", "suite_tables"]
 
 _SPLIT = ("scored", "attacked", "norm")
+_PARTED = 10
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table: the row's label, the column's, a cell for each measure and the paper's numbers."""
+    """One line of a table: the row's label, the column's, a cell for each measure and the paper's numbers.
+
+    ``failed`` counts photos of which a result ended with an error.
+    """
 
     row: str
     column: str
     cells: tuple[Cell, ...]
     paper: tuple[float | None, ...]
     order: float = 0.0
+    failed: int = 0
 
     @property
     def n(self) -> str:
-        """Photos behind the line; of each measure where they differ."""
+        """Photos behind the line, of each measure where they differ; and how many failed."""
         counts = [str(cell.n) for cell in self.cells]
-        return counts[0] if len(set(counts)) == 1 else ", ".join(counts)
+        text = counts[0] if len(set(counts)) == 1 else ", ".join(counts)
+        return f"{text} ({self.failed} failed)" if self.failed else text
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ def _checked(frame: Frame, spec: Mapping[str, Any]) -> tuple[list[Table], str]:
     except InvalidInputError as error:
         return [], f"{name}: {error}"
     lines = [line for table in tables for line in table.lines]
-    names = [one.name for one in tables[0].measures] if lines else []
+    names = [one.name for one in tables[0].measures] if lines and frame.measured.any() else []
     empty = [repr(one) for k, one in enumerate(names) if not any(line.cells[k].n for line in lines)]
     return tables, f"{name}: no result has {', '.join(empty)}" if empty else ""
 
@@ -110,12 +117,16 @@ def default_specs(frame: Frame) -> list[dict[str, Any]]:
     return [{"title": "Results", "rows": "method", "columns": "eps", "values": values or ["success"]}]
 
 
-def parts(frame: Frame, used: Sequence[str] = ()) -> list[Part]:
-    """Groups of rows that agree in attacked and scored model and in norm, unless these are rows or columns already."""
-    groups = [Part({}, frame.measured)]
+def parts(frame: Frame, used: Sequence[str] = (), *, failed: bool = False) -> list[Part]:
+    """Groups of rows that agree in attacked and scored model and in norm, unless these are rows or columns already.
+
+    They have a number, or with ``failed`` ended with an error.
+    """
+    kept = frame.measured | frame.failed if failed else frame.measured
+    groups = [Part({}, kept)]
     for key in _SPLIT:
         text = frame.text(key)
-        values = [value for value in text.present(frame.measured) if value or key != "attacked"]
+        values = [value for value in text.present(kept) if value or key != "attacked"]
         if key in used or len(values) < 2:
             continue
         network_free = text.equals("") if key == "attacked" else np.zeros(len(frame), bool)
@@ -149,7 +160,8 @@ def row_labels(frame: Frame, key: str, mask: Mask) -> list[tuple[str, Mask]]:
 def ratio_split(frame: Frame) -> list[Table]:
     """Photos whose second peak is nearly the first, and the others: parted at the median ratio of the two.
 
-    Near ties are easy, so that a share over all photos says little without it.
+    Near ties are easy, so that a share over all photos says little without it. Halves of fewer than ten photos say
+    nothing themselves, and make no table.
     """
     ratio, found = frame.ratio, []
     if not ((~np.isnan(ratio)) & frame.measured).any():
@@ -161,7 +173,7 @@ def ratio_split(frame: Frame) -> list[Table]:
     for part in parts(frame):
         known = part.mask & ~np.isnan(ratio)
         _, first = np.unique(frame.photos[known], return_index=True)
-        if not len(first):
+        if len(first) < _PARTED:
             continue
         median = float(np.median(ratio[known][first]))
         lines = []
@@ -188,12 +200,13 @@ def _tables(frame: Frame, spec: Mapping[str, Any]) -> list[Table]:
     values = [one.values(frame) for one in measures]
     paper = spec.get("paper", {})
     found = []
-    for part in parts(frame, (rows, columns)):
+    for part in parts(frame, (rows, columns), failed=True):
         lines = []
         for label, chosen in row_labels(frame, rows, part.mask):
             for column, order, mask in _columns(frame, columns, chosen):
                 cells = tuple(one.cell(value, frame.photos, mask) for one, value in zip(measures, values, strict=True))
-                lines.append(Line(label, column, cells, _paper(paper, label, column, len(measures)), order))
+                failed = len(np.unique(frame.photos[mask & frame.failed]))
+                lines.append(Line(label, column, cells, _paper(paper, label, column, len(measures)), order, failed))
         title = str(spec.get("title", "Results"))
         found.append(
             Table(title, part.split, rows, _title(lines, columns), measures, tuple(lines), str(spec.get("note", "")))
@@ -217,8 +230,8 @@ def _columns(frame: Frame, key: str, mask: Mask) -> Iterable[tuple[str, float, M
 
 def _has_budgets(frame: Frame) -> bool:
     """Whether some method was given several budgets; one of its own says nothing that its label does not."""
-    pairs = np.column_stack((frame.text("method").codes, np.nan_to_num(frame.numbers("eps"), nan=-1)))[frame.measured]
-    distinct = np.unique(pairs, axis=0)
+    pairs = np.column_stack((frame.text("method").codes, np.nan_to_num(frame.numbers("eps"), nan=-1)))
+    distinct = np.unique(pairs[frame.measured | frame.failed], axis=0)
     return len(distinct) > len(np.unique(distinct[:, 0]))
 
 

@@ -38,6 +38,7 @@ def test_a_photo_is_robust_where_every_attack_failed(tmp_path: Path, synthetic: 
     interval = stats.binomtest(6, 10).proportion_ci(0.95, method="wilson")
     assert card["robust"] == {
         "n": 10,
+        "unknown": 0,
         "estimate": 0.6,
         "low": pytest.approx(interval.low),
         "high": pytest.approx(interval.high),
@@ -75,6 +76,54 @@ def test_a_photo_that_was_a_success_before_is_neither_robust_nor_fallen(tmp_path
     assert (card["photos"], card["robust"]["n"], card["robust"]["estimate"]) == (10, 5, 0.8)
 
 
+def failed(synthetic: Any, photos: list[int], **fields: Any) -> list[Any]:
+    wrong = {"success": None, "success_before": None, "metrics": {}, "error": "boom", "error_kind": "RuntimeError"}
+    return [synthetic.row(i, method="crashes", **{**wrong, **fields}) for i in photos]
+
+
+def test_a_photo_on_which_an_attack_failed_is_robust_for_nobody(tmp_path: Path, synthetic: Any) -> None:
+    # Photo 0 falls, 1 and 2 hold, and of 0, 1 and 3 an attack has failed: known are 0 and 2, of which 2 is robust.
+    rows = scored(synthetic, "fastgaze", {("x", 1.0): [0]}, 3) + failed(synthetic, [0, 1, 3], eps=2.0)
+    # Of photo 4 and 5 nothing was to be known: the rule leaves 4 out, and 5 was a success before.
+    rows += failed(synthetic, [4, 5], eps=2.0) + failed(synthetic, [4], eps=1.0, error_kind="excluded")
+    rows += [synthetic.row(5, method="x", eps=1.0, success_before=True)]
+    rows += scored(synthetic, "gaze-lite", {("x", 1.0): []}, 3)
+    run = synthetic.write_run(tmp_path / "run", rows)
+    cards = {card["model"]: card for card in model_cards(run)}
+    robust = cards["fastgaze"]["robust"]
+    assert (robust["n"], robust["unknown"], robust["estimate"]) == (2, 2, 0.5)
+    by_budget = [(one["eps"], one["n"], one["unknown"]) for one in cards["fastgaze"]["robust_by_budget"]]
+    assert by_budget == [(1.0, 3, 0), (2.0, 0, 5)]
+    attacks = sorted((one["method"], one["eps"], one["errors"]) for one in cards["fastgaze"]["attacks"])
+    assert attacks == [("crashes", 2.0, 5), ("x", 1.0, 0)]
+    assert (cards["gaze-lite"]["errors"], cards["gaze-lite"]["robust"]["estimate"]) == (0, 1.0)
+    (note,) = [note for note in notices(collect([run])[0]) if "not finished" not in note]
+    assert note == (
+        "fastgaze: 5 of its results ended with an error (crashes from gaze-lite); left out: 2 photos that no other "
+        "attack took to its goal."
+    )
+    assert "| 1 | gaze-lite | 100.0% [43.9, 100.0] | 3 | none succeeded |" in as_markdown(collect([run]))
+
+
+@pytest.mark.parametrize("control", [True, False])
+def test_a_model_whose_attacks_all_crash_has_no_rank(tmp_path: Path, synthetic: Any, control: bool) -> None:
+    rows = failed(synthetic, [0, 1, 2, 3], scored="breaks", attacked="breaks")
+    if control:
+        rows += scored(synthetic, "breaks", {("noise", 1.0): []}, 4)
+    weak = synthetic.write_run(tmp_path / "weak", scored(synthetic, "fastgaze", {("x", 1.0): [0, 1, 2]}, 4))
+    (board,) = collect([synthetic.write_run(tmp_path / "breaks", rows), weak])
+    assert [card["model"] for card in board.cards] == ["fastgaze", "breaks"]
+    shown = as_markdown([board])
+    (line,) = [line for line in shown.splitlines() if line.startswith("| – |")]
+    assert line.startswith(f"| – | breaks | – | {4 * control} | {'none succeeded' if control else '–'} |")
+    assert notices(board) == [
+        "breaks has no rank, for of no photo it is known whether it is robust: 4 of its results ended with an error "
+        "(crashes from breaks)."
+    ]
+    written = write_boards([board], tmp_path / "board")
+    assert collect([path for path in written if path.parent.name == "cards"])[0].cards == board.cards
+
+
 def test_boards_rank_the_more_robust_model_first(tmp_path: Path, synthetic: Any) -> None:
     strong = synthetic.write_run(tmp_path / "a", scored(synthetic, "gaze-lite", {("x", 1.0): [0]}))
     weak = synthetic.write_run(tmp_path / "b", scored(synthetic, "fastgaze", {("x", 1.0): [0, 1, 2]}))
@@ -82,7 +131,7 @@ def test_boards_rank_the_more_robust_model_first(tmp_path: Path, synthetic: Any)
     (board,) = collect([weak, unknown, strong])
     assert [card["model"] for card in board.cards] == ["gaze-lite", "fastgaze", "new"]
     text = as_markdown([board])
-    assert r"90.0% \[59.6, 98.2\]" in text
+    assert "| 90.0% [59.6, 98.2] |" in text
     assert "x from gaze-lite at 1: 30%" in text
 
 
@@ -213,7 +262,10 @@ def test_errors_and_other_photos_are_told_beside_the_ranks(tmp_path: Path, synth
     other = synthetic.write_run(tmp_path / "c", rows, data={"photos": 10, "sha256": "2" * 64})
     assert notices(collect([same])[0]) == []
     (errors,) = notices(collect([first, same])[0])
-    assert errors.startswith("fastgaze: 10 results ended with an error")
+    assert errors == (
+        "fastgaze: 10 of its results ended with an error (strong from gaze-lite); left out: 9 photos that no other "
+        "attack took to its goal."
+    )
     assert "not of the same photos" in as_markdown(collect([first, other]))
     shown = CliRunner().invoke(app, ["bench", "leaderboard", str(first), str(other)], env={"COLUMNS": "200"})
     assert "not of the same photos" in shown.output

@@ -82,6 +82,29 @@ def test_page_markdown_and_json_say_the_same(tmp_path: Path, synthetic: Any) -> 
         assert word in page
 
 
+def test_what_failed_is_told_at_the_head_and_stands_in_the_tables(tmp_path: Path, synthetic: Any) -> None:
+    wrong = {"success": None, "metrics": {}, "l2": None, "error": "boom", "error_kind": "RuntimeError"}
+    rows = [synthetic.row(i, method="noise", attacked="") for i in range(4)]
+    rows += [synthetic.row(i, attacked=name, **wrong) for i in range(4) for name in ("contrast-saliency", "gaze-lite")]
+    rows += [synthetic.row(i, eps=20.0, attacked="gaze-lite", **wrong) for i in range(4)]
+    files = write_report(synthetic.write_run(tmp_path / "run", rows))
+    said = (
+        "12 results ended with an error and are in no number: proposed (3 steps, Grad-CAM) from gaze-lite (8), "
+        "proposed (3 steps, Grad-CAM) from contrast-saliency (4); see Errors."
+    )
+    data = json.loads(files.json.read_text(encoding="utf-8"))
+    assert data["notices"] == [said]
+    failed = [(line["row"][:8], line["column"], line["failed"]) for line in data["tables"][0]["lines"]]
+    assert ("proposed", "10", 4) in failed
+    page, markdown = (path.read_text(encoding="utf-8") for path in (files.html, files.markdown))
+    assert said in page.split("<main>")[0]
+    assert f"> {said}" in markdown
+    assert "| proposed (3 steps, Grad-CAM) | 10 | 0 (4 failed) | – |" in markdown
+    assert page.count("0 (4 failed)") == 3
+    one = write_report(synthetic.write_run(tmp_path / "one", [synthetic.row(0), synthetic.row(1, **wrong)]))
+    assert "1 result ended with an error and is in no number: proposed (3 steps" in one.html.read_text(encoding="utf-8")
+
+
 def test_reading_results_imports_neither_torch_nor_art(tmp_path: Path, synthetic: Any) -> None:
     run = str(synthetic.write_run(tmp_path / "run", synthetic.results(3)))
     code = f"""

@@ -158,3 +158,13 @@ def test_two_hundred_cells_of_a_large_run_take_a_moment() -> None:
         statistics.mean_interval(cell)
         statistics.median_interval(cell)
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("n", [3, 28, 999, 6_000])
+def test_no_end_of_an_interval_is_beyond_the_values(n: int) -> None:
+    """Means of resamples lie among the values; those of clipped shifts are no share of less than none."""
+    for hits in range(1, 4):
+        values = np.r_[np.zeros(n - hits), np.ones(hits)] * 0.999999  # between 0 and 1, and no share
+        for some in (values, 1 - values):
+            mean, low, high = statistics.mean_interval(some)
+            assert some.min() <= low <= mean <= high <= some.max()

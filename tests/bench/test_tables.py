@@ -177,16 +177,43 @@ def test_photos_are_told_apart_by_data_name_and_content(tmp_path: Path, syntheti
 def test_rows_are_parted_at_the_median_ratio_of_photos(tmp_path: Path, synthetic: Any) -> None:
     rows = [
         synthetic.row(i, eps=eps, facts=json.dumps({"ratio": ratio}), metrics={"shift": float(ratio > 0.7)})
-        for i, ratio in enumerate((0.5, 0.6, 0.7, 0.8, 0.9))
+        for i, ratio in enumerate((0.5, 0.6, 0.7, 0.8, 0.9) * 3)
         for eps in (1.0, 2.0)
     ]
     (table,) = ratio_split(read(tmp_path, synthetic, rows))
     assert [line.column for line in table.lines] == ["1", "2"]
     for line in table.lines:
         strong, tie = line.cells
-        assert (strong.n, strong.interval.estimate) == (2, 0.0)
-        assert (tie.n, tie.interval.estimate) == (3, pytest.approx(2 / 3))
-        assert line.n == "2, 3"
+        assert (strong.n, strong.interval.estimate) == (6, 0.0)
+        assert (tie.n, tie.interval.estimate) == (9, pytest.approx(2 / 3))
+        assert line.n == "6, 9"
+
+
+@pytest.mark.parametrize(("photos", "found"), [(9, 0), (10, 1)])
+def test_few_photos_are_not_parted(tmp_path: Path, synthetic: Any, photos: int, found: int) -> None:
+    rows = [synthetic.row(i, seed=k, facts=json.dumps({"ratio": i / 10})) for i in range(photos) for k in range(3)]
+    assert len(ratio_split(read(tmp_path, synthetic, rows))) == found
+
+
+def test_what_failed_has_its_line_and_its_count(tmp_path: Path, synthetic: Any) -> None:
+    wrong = {"success": None, "metrics": {}, "l2": None, "error": "boom", "error_kind": "RuntimeError"}
+    rows = [synthetic.row(i, method="whole", eps=e) for i in range(4) for e in (1.0, 2.0)]
+    rows += [synthetic.row(i, method="half", eps=2.0, **(wrong if i < 3 else {})) for i in range(4)]
+    rows += [synthetic.row(i, method="none", eps=e, seed=k, **wrong)
+             for i in range(4) for e in (1.0, 2.0) for k in (0, 1)]  # fmt: skip
+    frame = read(tmp_path, synthetic, rows)
+    spec = {"rows": "method", "columns": "eps", "values": ["success", "median l2"]}
+    (table,), problems = suite_tables(frame, [spec])
+    lines = sorted((line.row, line.column, line.n, line.cells[0].value) for line in table.lines)
+    assert lines == [
+        ("half", "2", "1 (3 failed)", 1.0),
+        ("none", "1", "0 (4 failed)", None),
+        ("none", "2", "0 (4 failed)", None),
+        ("whole", "1", "4", 1.0),
+        ("whole", "2", "4", 1.0),
+    ]
+    assert problems == []
+    assert [len(plot.panels) for plot in plots(frame)[:1]] == [3], "there is nothing to draw of what failed"
 
 
 @pytest.mark.parametrize("name", ["", "mode l2", "mean", "mean of l2 squared", "share-at-targt", "largest", 3, None])
