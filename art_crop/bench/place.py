@@ -111,7 +111,7 @@ class Workplace:
             return self._attack[1]
         kind = load_attack(setting.plugin)
         known = list(getattr(kind, "attack_params", []))
-        where = f"attack {setting.method!r}"
+        where = self._where(setting)
         params = dict(setting.params)
         for name in params:
             if name not in known:
@@ -140,6 +140,13 @@ class Workplace:
             raise InvalidInputError(f"{where}: {setting.plugin} cannot be made: {error}") from error
         self._attack = (setting, attack)
         return attack
+
+    def _where(self, setting: Setting) -> str:
+        """The attack as the suite's file counts it, with its title."""
+        for i, use in enumerate(self.suite.attacks):
+            if use.method == setting.method and (setting.attacked in use.attacked or not use.attacked):
+                return f"{self.suite.name}: attack[{i}] ({setting.method})"
+        return f"{self.suite.name}: attack {setting.method!r}"
 
     def photo(self, photo: PhotoRef) -> Array:
         """uint8 (H, W, 3) at the suite's width."""

@@ -235,6 +235,8 @@ class _Writer:
 def _executor(name: str, options: Mapping[str, Any]) -> Executor:
     try:
         engine: Executor = load_executor(name, **options)
+    except InvalidInputError as error:
+        raise InvalidInputError(str(error).replace("name: ", "--executor: ", 1)) from None
     except TypeError as error:
         raise InvalidInputError(f"--executor {name} has no such option: {error}") from error
     return engine

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from art_crop.cli.console import BAD_INPUT, FAILED, err, errors_as_sentences, out, progress
+from art_crop.cli.console import BAD_INPUT, FAILED, err, errors_as_sentences, out, progress, terminated_like_interrupted
 from art_crop.cli.options import literal, plain, say_error
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def run(
         instead = dict(_pair(text, "--model", "OLD=NEW, such as fastgaze=my-model") for text in model or ())
         chosen = load_suite(suite_path(suite), instead=instead)
         options: dict[str, Any] = {"workers": workers, "address": address}
-        with progress(chosen.name, "loading models") as tell:
+        with terminated_like_interrupted(), progress(chosen.name, "loading models") as tell:
             summary = run_suite(
                 chosen,
                 images=images,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,18 @@ from art_crop.errors import ArtCropError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["BAD_INPUT", "FAILED", "err", "errors_as_sentences", "out", "plain", "progress", "progress_bar", "tracked"]
+__all__ = [
+    "BAD_INPUT",
+    "FAILED",
+    "err",
+    "errors_as_sentences",
+    "out",
+    "plain",
+    "progress",
+    "progress_bar",
+    "terminated_like_interrupted",
+    "tracked",
+]
 
 Item = TypeVar("Item")
 
@@ -58,6 +70,16 @@ def _escaped(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM, by which batch systems end a job, do what Ctrl-C does: nothing is lost, and the user is told."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def progress_bar() -> Progress:

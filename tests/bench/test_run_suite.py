@@ -141,7 +141,7 @@ def test_a_folder_of_another_suite_is_refused(folder: Path, tmp_path: Path) -> N
             "max_itr = 2",
             "params.max_itr: saliency-peak-fgm has no such parameter; did you mean 'max_iter'",
         ),
-        ("max_iter = 2", "max_iter = 0", "attack 'steps': max_iter"),
+        ("max_iter = 2", "max_iter = 0", r"small: attack\[0\] \(steps\): max_iter"),
         ("max_iter = 2", "by = 'cell'", "by is an option of the protocol"),
         ("[models.gaze-lite]", "[models.gaze-lite]\noptions = { blurr = 1 }", "gaze-lite"),
     ],

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -116,3 +120,18 @@ def test_the_command_is_kept_without_where_things_lie() -> None:
     assert command_line(["x", "--images=/home/me/a=b", "--weights=f=/me/f"]) == "art-crop --images=a=b --weights=f=f"
     windows = ["x", "--images", "C:\\Users\\me\\photos", "--out=D:/me/run", "--address", "ray://h:1"]
     assert command_line(windows) == "art-crop --images photos --out=run --address ray://h:1"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_ended_says_how_to_go_on(tmp_path: Path, number: int) -> None:
+    command = [sys.executable, "-c", "from art_crop.cli.main import main; main()", "bench", "run", "smoke"]
+    command += ["--out", str(tmp_path / "run"), "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    begun = time.monotonic()
+    while not list((tmp_path / "run").glob("results/part-*")) and time.monotonic() - begun < 100:
+        time.sleep(0.05)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert "stopped: the same command goes on" in said
