@@ -42,7 +42,7 @@ class Entry:
 
     Attributes:
         photo: Name of the photo.
-        caption: Attack, models, budget.
+        caption: Attack, models, budget, and the seed where there are several.
         result: Numbers of this photo.
         success: Whether the attack did what it was for; None: not known.
         width: Of the thumbnails, pixels.
@@ -54,6 +54,7 @@ class Entry:
         points: SVG elements that both share: the salient point before, a ring, and after, a dot.
         heat_before: PNG as a data URI, "" where the run kept no map.
         heat_after: The same.
+        windows: What the crop windows are of, in the order of their colours.
     """
 
     photo: str
@@ -69,6 +70,7 @@ class Entry:
     points: str
     heat_before: str = ""
     heat_after: str = ""
+    windows: tuple[str, ...] = ()
 
 
 def choose(frame: Frame, limit: int) -> tuple[NDArray[np.intp], int]:
@@ -94,8 +96,12 @@ def choose(frame: Frame, limit: int) -> tuple[NDArray[np.intp], int]:
     return np.sort(rows[picked]), len(rows)
 
 
-def make_entries(run: Path, frame: Frame, limit: int = LIMIT) -> tuple[list[Entry], int, list[str]]:
-    """Entries of the gallery, how many pairs the run kept, and why some are missing."""
+def make_entries(run: Path, frame: Frame, limit: int = LIMIT, ratios: Any = None) -> tuple[list[Entry], int, list[str]]:
+    """Entries of the gallery, how many pairs the run kept, and why some are missing.
+
+    ``ratios`` are those of the crops, where the rows do not have their own.
+    """
+    seeds = len(np.unique(frame.numbers("seed")[frame.measured])) > 1
     rows, total = choose(frame, limit)
     success = reached(frame)
     thumbnails: dict[str, tuple[str, int, int] | str] = {}
@@ -105,7 +111,8 @@ def make_entries(run: Path, frame: Frame, limit: int = LIMIT) -> tuple[list[Entr
     for index, row in zip(rows, frame.rows(rows), strict=True):
         before, after = thumbnails[row["original"]], thumbnails[row["image"]]
         if not isinstance(before, str) and not isinstance(after, str):
-            entries.append(_entry(row, success[index], before, after))
+            facts = {"ratios": ratios, **_facts(row["facts"])}
+            entries.append(_entry(row, facts, success[index], before, after, seed=seeds))
     return entries, total, [reason for reason in thumbnails.values() if isinstance(reason, str)]
 
 
@@ -133,20 +140,29 @@ def _thumbnail(run: Path, name: str) -> tuple[str, int, int] | str:
     return _uri(buffer.getvalue(), "jpeg"), image.width, image.height
 
 
-def _entry(row: dict[str, Any], success: float, before: tuple[str, int, int], after: tuple[str, int, int]) -> Entry:
-    facts = _facts(row["facts"])
+def _entry(
+    row: dict[str, Any],
+    facts: dict[str, Any],
+    success: float,
+    before: tuple[str, int, int],
+    after: tuple[str, int, int],
+    *,
+    seed: bool,
+) -> Entry:
     width, height = before[1], before[2]
     size = (max(1, row["width"] or 1), max(1, row["height"] or 1))
     scale = (width / size[0], height / size[1])
     models = f"{row['scored']} scored" + (f", {row['attacked']} attacked" if row["attacked"] else ", no gradients used")
     models = row["scored"] if row["attacked"] == row["scored"] else models
     budget = "" if row["eps"] is None else f" · budget {row['eps']:g}"
+    budget += f" · seed {row['seed']}" if seed else ""
     numbers = [f"L2 {row['l2']:.3g}"] if row["l2"] is not None else []
     for name, value in row["metrics"] or []:
         if name == "shift" and value is not None and math.isfinite(value):
             numbers.insert(0, f"shift {100 * value:.0f}%")
         elif name == "psnr" and value is not None and math.isfinite(value):
             numbers.append(f"{value:.1f} dB")
+    overlays = {when: _overlay(facts, when, scale, (width, height)) for when in ("before", "after")}
     return Entry(
         photo=row["photo"],
         caption=f"{row['method']} · {models}{budget}",
@@ -156,11 +172,12 @@ def _entry(row: dict[str, Any], success: float, before: tuple[str, int, int], af
         height=height,
         before=before[0],
         after=after[0],
-        overlay_before=_overlay(facts, "before", scale, (width, height)),
-        overlay_after=_overlay(facts, "after", scale, (width, height)),
+        overlay_before=overlays["before"],
+        overlay_after=overlays["after"],
         points=_points(facts, scale),
         heat_before=_heat(facts.get("saliency_before")),
         heat_after=_heat(facts.get("saliency_after")),
+        windows=_ratios(facts)[: overlays["after"].count('class="window')],
     )
 
 
@@ -175,17 +192,15 @@ def _facts(text: str | None) -> dict[str, Any]:
 def _overlay(facts: dict[str, Any], when: str, scale: tuple[float, float], size: tuple[int, int]) -> str:
     """Crop windows and the wanted region, in pixels of the thumbnail."""
     sx, sy = scale
-    windows, ratios = facts.get(f"crops_{when}"), facts.get("ratios")
+    windows, ratios = facts.get(f"crops_{when}"), _ratios(facts)
     out = []
     region = _numbers(facts.get("region"), 4)
     if region:
         x0, y0, x1, y1 = (value * size[k % 2] for k, value in enumerate(region))
         out.append(_box("region", x0, y0, x1 - x0, y1 - y0, "wanted region"))
-    named = ratios if isinstance(ratios, list) else []
     for k, window in enumerate(windows[:_WINDOWS] if isinstance(windows, list) else []):
         box = _numbers(window, 4)
         if box:
-            ratio = _numbers(named[k : k + 1], 1)
             inset = 2.0 * k  # windows that share an edge stay apart
             left, top, wide, high = (
                 box[0] * sx + inset,
@@ -193,9 +208,16 @@ def _overlay(facts: dict[str, Any], when: str, scale: tuple[float, float], size:
                 box[2] * sx - 2 * inset,
                 box[3] * sy - 2 * inset,
             )
-            label = f"crop {ratio[0]:g} {when}" if ratio else f"crop {when}"
+            label = f"crop {ratios[k]} {when}" if k < len(ratios) else f"crop {when}"
             out.append(_box(f"window c{k}", left, top, wide, high, label))
     return "".join(out)
+
+
+def _ratios(facts: dict[str, Any]) -> tuple[str, ...]:
+    """Aspect ratios of the crop windows, as text."""
+    ratios = facts.get("ratios")
+    found = [_numbers([ratio], 1) for ratio in ratios[:_WINDOWS]] if isinstance(ratios, (list, tuple)) else []
+    return tuple(f"{ratio[0]:g}" for ratio in found) if all(found) else ()
 
 
 def _points(facts: dict[str, Any], scale: tuple[float, float]) -> str:

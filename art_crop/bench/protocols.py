@@ -58,6 +58,7 @@ class Protocol:
     Attributes:
         measures: Names of the numbers that it gives for every photo.
         params: Options of the protocol that are parameters of the attack as well: option -> parameter.
+        reached: What "reached" means under some options, and what pictures of it show, as a sentence for readers.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Protocol:
     check: Callable[[Mapping[str, Any]], None]
     measures: tuple[str, ...] = ()
     params: Mapping[str, str] = field(default_factory=dict)
+    reached: Callable[[Mapping[str, Any]], str] = lambda options: ""
 
 
 def protocol_called(name: str) -> Protocol:
@@ -134,6 +136,19 @@ def _second_peak(case: Case) -> Outcome:
             "way": abs(chosen.target - start) * case.pixels.shape[1] / columns,  # pixels
         },
         facts=facts,
+    )
+
+
+def _second_peak_reached(options: Mapping[str, Any]) -> str:
+    if options["peak"] == "cell":
+        return (
+            "“Reached” means that the map’s highest cell came to the target’s columns, within 10% of its way: the "
+            "salient point and the crops that the pictures show follow the same cell."
+        )
+    return (
+        "“Reached” means that the peak of the map’s column profile, the sum of each of its columns, came to the "
+        "target’s columns, within 10% of its way. The salient point and the crops that the pictures show follow the "
+        "map’s single highest cell, and may do otherwise."
     )
 
 
@@ -229,6 +244,13 @@ def _crop_window(case: Case) -> Outcome:
     )
 
 
+def _crop_window_reached(options: Mapping[str, Any]) -> str:
+    return (
+        "“Reached” means that the crops of all aspect ratios contain the dashed box, and that the photo keeps a PSNR "
+        f"of at least {options['min_psnr']} dB."
+    )
+
+
 def _check_crop_window(options: Mapping[str, Any]) -> None:
     from art_crop.geometry import check_ratios
 
@@ -254,6 +276,7 @@ PROTOCOLS: dict[str, Protocol] = {
         _check_second_peak,
         ("shift", "shift-over-width", "ratio", "way"),
         MappingProxyType({"peak": "by"}),
+        _second_peak_reached,
     ),
     "crop-window": Protocol(
         "crop-window",
@@ -271,6 +294,7 @@ PROTOCOLS: dict[str, Protocol] = {
         _check_crop_window,
         ("psnr", "shown", "symmetric"),
         MappingProxyType({"ratios": "ratios"}),
+        _crop_window_reached,
     ),
 }
 """What a suite's ``protocol`` can name; one for quality models and one for classifiers come with their attacks."""

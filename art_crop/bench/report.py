@@ -49,7 +49,7 @@ def write_report(run: Path, out: Path | None = None, *, photos: int = LIMIT) -> 
     if photos < 0:
         raise InvalidInputError(f"photos must be at least 0, not {photos}")
     summary = summarise(run)
-    entries, total, problems = make_entries(run, summary.frame, photos)
+    entries, total, problems = make_entries(run, summary.frame, photos, summary.options.get("ratios"))
     note = ""
     if total:
         note = f"{len(entries)} of {total} kept results, of every method, model and budget in turn."

@@ -59,7 +59,7 @@ def page(summary: Summary, figures: list[Plot], entries: list[Entry], gallery_no
     sections = [
         ("tables", "Tables", "".join(table_section(table) for table in summary.tables)),
         ("figures", "Figures", "".join(plot_section(plot) for plot in figures)),
-        ("photos", "Photos", gallery_section(entries, photos, gallery_note)),
+        ("photos", "Photos", gallery_section(entries, photos, gallery_note, summary.reached)),
         ("results", "All results", results_section(summary)),
         ("errors", "Errors", errors_section(summary.errors, "error")),
         ("left-out", "Left out", errors_section(summary.left_out, "reason, for example")),

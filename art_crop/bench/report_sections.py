@@ -63,7 +63,7 @@ def table_section(table: Table) -> str:
         cells = [f'<th scope="row" class="text{again}">{shown_text(line.row)}</th>']
         if table.column_title:
             cells.append(f'<td data-v="{line.order if line.column else ""}">{shown_text(line.column or "–")}</td>')
-        cells.append(f'<td data-v="{max((cell.n for cell in line.cells), default=0)}">{line.n}</td>')
+        cells.append(f'<td class="n" data-v="{max((cell.n for cell in line.cells), default=0)}">{line.n}</td>')
         for one, cell, number, has in zip(table.measures, line.cells, line.paper, table.has_paper, strict=True):
             cells.append(_cell(one, cell))
             if has:
@@ -109,8 +109,11 @@ def plot_section(plot: Plot) -> str:
     return f'{_heading(plot.title, plot.split)}{body}<p class="caption">{shown_text(plot.caption)}</p>'
 
 
-def gallery_section(entries: list[Entry], photos: dict[str, str], note: str) -> str:
-    """The pairs; their pixels go into ``photos``, each once, and come into view by the page's script."""
+def gallery_section(entries: list[Entry], photos: dict[str, str], note: str, reached: str = "") -> str:
+    """The pairs; their pixels go into ``photos``, each once, and come into view by the page's script.
+
+    ``reached`` says what the verdicts mean.
+    """
     if not entries and not note:
         return ""
     names: dict[str, str] = {}
@@ -153,7 +156,18 @@ def gallery_section(entries: list[Entry], photos: dict[str, str], note: str) -> 
         for toggle, when, checked, label in boxes
     )
     controls = f'<div class="controls">{controls}</div>' if entries else ""
-    return f'<p class="note">{shown_text(note)}</p>{controls}<div class="gallery" id="gallery">{"".join(figures)}</div>'
+    notes = "".join(f'<p class="note">{shown_text(text)}</p>' for text in (note, reached if entries else "") if text)
+    return f'{notes}{controls}{_colours(entries)}<div class="gallery" id="gallery">{"".join(figures)}</div>'
+
+
+def _colours(entries: list[Entry]) -> str:
+    """Which outline is the crop of which ratio, and what the dashed box is; "" where none is drawn."""
+    ratios = max((entry.windows for entry in entries), key=len, default=())
+    keys = [(f"c{k}", f"crop {ratio}") for k, ratio in enumerate(ratios)]
+    if any('class="region"' in entry.overlay_after for entry in entries):
+        keys.append(("region", "wanted region"))
+    items = "".join(f'<li><span class="key {kind}"></span>{escape(name)}</li>' for kind, name in keys)
+    return f'<ul class="legend outlines" aria-label="Colours of the outlines">{items}</ul>' if items else ""
 
 
 def results_section(summary: Summary) -> str:

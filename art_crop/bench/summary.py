@@ -12,6 +12,7 @@ import numpy as np
 
 from art_crop.bench.completeness import Completeness, completeness
 from art_crop.bench.frame import Frame, load_run
+from art_crop.bench.protocols import PROTOCOLS
 from art_crop.bench.store import DamagedPartWarning, RunInfo
 from art_crop.bench.tables import Table, ratio_split, suite_tables
 
@@ -86,6 +87,19 @@ class Summary:
         found = [f"the photos ({data.get('dataset') or 'data'}): {data['licence']}"] if data.get("licence") else []
         found += [f"{name}: {model['licence']}" for name, model in self.info.models.items() if model.get("licence")]
         return f"Licences: {'; '.join(found)}." if found else ""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the suite's protocol, its defaults filled in; nothing where the protocol is not known."""
+        protocol = PROTOCOLS.get(str(self.info.suite_content.get("protocol")))
+        own = self.info.suite_content.get("protocol_options")
+        return {**protocol.options, **(own if isinstance(own, Mapping) else {})} if protocol else {}
+
+    @property
+    def reached(self) -> str:
+        """What it means that an attack reached its goal; "" where the protocol is not known."""
+        protocol = PROTOCOLS.get(str(self.info.suite_content.get("protocol")))
+        return protocol.reached(self.options) if protocol else ""
 
     @property
     def versions(self) -> str:

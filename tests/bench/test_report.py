@@ -284,6 +284,43 @@ def test_the_gallery_is_limited_and_mixes_methods(tmp_path: Path, synthetic: Any
 
 
 @pytest.mark.parametrize(
+    ("suite", "words", "outlines"),
+    [
+        ({}, "column profile, the sum of each of its columns, came to the", ["0.56", "1"]),
+        ({"protocol_options": {"peak": "cell", "ratios": [0.5]}}, "map’s highest cell came", ["0.5"]),
+        ({"protocol": "crop-window", "protocol_options": {"min_psnr": 38.5}},
+         "contain the dashed box, and that the photo keeps a PSNR of at least 38.5 dB", ["0.56", "1", "wanted region"]),
+        ({"protocol": "another", "protocol_options": 7}, "", []),
+    ],
+)  # fmt: skip
+def test_the_gallery_says_what_reached_means_and_which_colour_is_which_crop(
+    tmp_path: Path, synthetic: Any, suite: dict[str, Any], words: str, outlines: list[str]
+) -> None:
+    rows = [synthetic.row(i) for i in range(2)]
+    synthetic.keep_images(tmp_path / "run", rows, 2)
+    for row in rows:
+        facts = json.loads(row["facts"])
+        facts.pop("ratios")  # as runs have them: the suite knows the ratios
+        row["facts"] = json.dumps({**facts, **({"region": [0.2, 0.1, 0.5, 0.3]} if "min_psnr" in str(suite) else {})})
+    run = synthetic.write_run(tmp_path / "run", rows, suite_content={"protocol": "second-peak", **suite})
+    section = write_report(run).html.read_text(encoding="utf-8").split('id="photos"')[1].split("</section>")[0]
+    legend = re.findall(r'class="key ([a-z0-9]+)"></span>(?:crop )?([^<]+)</li>', section)
+    assert [name for _, name in legend] == outlines
+    assert [kind for kind, _ in legend] == ["c0", "c1", "region"][: len(legend)]
+    above = section.split('class="gallery"')[0]
+    assert words in above
+    assert ("“Reached” means" in above) == bool(words)
+
+
+def test_captions_tell_seeds_apart(tmp_path: Path, synthetic: Any) -> None:
+    for seeds in ((0, 7), (7,)):
+        rows = [synthetic.row(i, seed=k) for i in range(2) for k in seeds]
+        synthetic.keep_images(tmp_path / str(seeds), rows, len(rows))
+        text = write_report(synthetic.write_run(tmp_path / str(seeds), rows)).html.read_text(encoding="utf-8")
+        assert text.count("budget 10 · seed 7<") == (2 if len(seeds) > 1 else 0)
+
+
+@pytest.mark.parametrize(
     "facts",
     ["", "no JSON", "[1]", '{"crops_before": 7, "ratios": "x"}', '{"crops_after": [[1, 2], null, ["a", 0, 0, 0]]}',
      '{"region": [1e400, 0, 1, 1], "salient_point_before": [NaN, 1]}', '{"saliency_before": [["a"], [2]]}', "[" * 5000],

@@ -195,6 +195,29 @@ def test_names_of_photos_stay_in_one_line_on_a_phone(tab: Any, page: Path) -> No
     assert set(heights) == {1}
 
 
+def test_the_first_number_of_a_table_is_whole_on_a_phone(tab: Any, page: Path) -> None:
+    tab.open(page, width=390, height=844)
+    ends = tab.js(
+        "[...document.querySelectorAll('#tables .scroll')].flatMap(box => [...box.querySelectorAll('tbody tr')]"
+        ".map(tr => [tr.querySelector('td.n + td').getBoundingClientRect().right, box.getBoundingClientRect().right]))"
+    )
+    assert len(ends) > 10
+    assert [(cell, box) for cell, box in ends if cell > box] == []
+
+
+def test_the_colours_of_crops_are_told_as_they_are_drawn(opened: Any) -> None:
+    keys = opened.js(
+        "[...document.querySelectorAll('.outlines li')]"
+        ".map(li => [li.innerText, getComputedStyle(li.querySelector('.key')).borderTopColor])"
+    )
+    assert [name for name, _ in keys] == ["crop 1", "crop 2"]
+    drawn = opened.js(
+        "[...document.querySelector('.slider .layer.after svg').querySelectorAll('.window')]"
+        ".map(e => [e.querySelector('title').textContent, getComputedStyle(e).stroke])"
+    )
+    assert [[f"{name} after", colour] for name, colour in keys] == drawn
+
+
 def test_repeated_labels_are_quiet_until_the_table_is_sorted(opened: Any) -> None:
     quiet = "document.querySelectorAll('#tables table')[0].querySelectorAll('.again').length"
     assert opened.js(quiet) == 6  # three methods at three budgets, and one hostile row
