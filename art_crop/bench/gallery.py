@@ -6,13 +6,9 @@ facts of the wrong shape are left out with a reason, and nothing of them reaches
 
 from __future__ import annotations
 
-import base64
 import io
-import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +17,7 @@ from numpy.typing import NDArray
 
 from art_crop.bench.frame import Frame
 from art_crop.bench.measures import reached
+from art_crop.bench.overlays import boxes, data_uri, heat, points, ratios_of, read_facts
 from art_crop.errors import ImageFileError
 
 __all__ = ["LIMIT", "SIDE", "Entry", "choose", "make_entries"]
@@ -31,7 +28,6 @@ SIDE = 520
 """Longer side of a thumbnail, in pixels."""
 _QUALITY = 78
 _MAX_PIXELS = 100_000_000
-_WINDOWS = 6
 
 Pixels = NDArray[np.uint8]
 
@@ -111,7 +107,7 @@ def make_entries(run: Path, frame: Frame, limit: int = LIMIT, ratios: Any = None
     for index, row in zip(rows, frame.rows(rows), strict=True):
         before, after = thumbnails[row["original"]], thumbnails[row["image"]]
         if not isinstance(before, str) and not isinstance(after, str):
-            facts = {"ratios": ratios, **_facts(row["facts"])}
+            facts = {"ratios": ratios, **read_facts(row["facts"])}
             entries.append(_entry(row, facts, success[index], before, after, seed=seeds))
     return entries, total, [reason for reason in thumbnails.values() if isinstance(reason, str)]
 
@@ -137,7 +133,7 @@ def _thumbnail(run: Path, name: str) -> tuple[str, int, int] | str:
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
-    return _uri(buffer.getvalue(), "jpeg"), image.width, image.height
+    return data_uri(buffer.getvalue(), "jpeg"), image.width, image.height
 
 
 def _entry(
@@ -162,7 +158,7 @@ def _entry(
             numbers.insert(0, f"shift {100 * value:.0f}%")
         elif name == "psnr" and value is not None and math.isfinite(value):
             numbers.append(f"{value:.1f} dB")
-    overlays = {when: _overlay(facts, when, scale, (width, height)) for when in ("before", "after")}
+    overlays = {when: boxes(facts, when, scale, (width, height)) for when in ("before", "after")}
     return Entry(
         photo=row["photo"],
         caption=f"{row['method']} · {models}{budget}",
@@ -174,101 +170,8 @@ def _entry(
         after=after[0],
         overlay_before=overlays["before"],
         overlay_after=overlays["after"],
-        points=_points(facts, scale),
-        heat_before=_heat(facts.get("saliency_before")),
-        heat_after=_heat(facts.get("saliency_after")),
-        windows=_ratios(facts)[: overlays["after"].count('class="window')],
+        points=points(facts, scale),
+        heat_before=heat(facts.get("saliency_before")),
+        heat_after=heat(facts.get("saliency_after")),
+        windows=ratios_of(facts)[: overlays["after"].count('class="window')],
     )
-
-
-def _facts(text: str | None) -> dict[str, Any]:
-    try:
-        facts = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
-
-
-def _overlay(facts: dict[str, Any], when: str, scale: tuple[float, float], size: tuple[int, int]) -> str:
-    """Crop windows and the wanted region, in pixels of the thumbnail."""
-    sx, sy = scale
-    windows, ratios = facts.get(f"crops_{when}"), _ratios(facts)
-    out = []
-    region = _numbers(facts.get("region"), 4)
-    if region:
-        x0, y0, x1, y1 = (value * size[k % 2] for k, value in enumerate(region))
-        out.append(_box("region", x0, y0, x1 - x0, y1 - y0, "wanted region"))
-    for k, window in enumerate(windows[:_WINDOWS] if isinstance(windows, list) else []):
-        box = _numbers(window, 4)
-        if box:
-            inset = 2.0 * k  # windows that share an edge stay apart
-            left, top, wide, high = (
-                box[0] * sx + inset,
-                box[1] * sy + inset,
-                box[2] * sx - 2 * inset,
-                box[3] * sy - 2 * inset,
-            )
-            label = f"crop {ratios[k]} {when}" if k < len(ratios) else f"crop {when}"
-            out.append(_box(f"window c{k}", left, top, wide, high, label))
-    return "".join(out)
-
-
-def _ratios(facts: dict[str, Any]) -> tuple[str, ...]:
-    """Aspect ratios of the crop windows, as text."""
-    ratios = facts.get("ratios")
-    found = [_numbers([ratio], 1) for ratio in ratios[:_WINDOWS]] if isinstance(ratios, (list, tuple)) else []
-    return tuple(f"{ratio[0]:g}" for ratio in found) if all(found) else ()
-
-
-def _points(facts: dict[str, Any], scale: tuple[float, float]) -> str:
-    """The salient point before and after, and the way between them."""
-    found = {when: _numbers(facts.get(f"salient_point_{when}"), 2) for when in ("before", "after")}
-    at = {when: (point[0] * scale[0], point[1] * scale[1]) for when, point in found.items() if point}
-    out = []
-    if len(at) == 2:
-        (x0, y0), (x1, y1) = at["before"], at["after"]
-        out.append(f'<line class="point way" x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}"/>')
-    for when, (x, y) in at.items():
-        title = f"<title>salient point {escape(when)}</title>"
-        out.append(f'<circle class="point {when}" cx="{x:.1f}" cy="{y:.1f}" r="7">{title}</circle>')
-    return "".join(out)
-
-
-def _box(classes: str, left: float, top: float, wide: float, high: float, title: str) -> str:
-    box = f'x="{left:.1f}" y="{top:.1f}" width="{max(1.0, wide):.1f}" height="{max(1.0, high):.1f}"'
-    return f'<rect class="rim" {box}/><rect class="{classes}" {box}><title>{escape(title)}</title></rect>'
-
-
-def _heat(rows: Any) -> str:
-    """A saliency map (rows of levels 0 to 255) as a PNG whose opacity is the saliency; "" for anything else."""
-    from PIL import Image
-
-    try:
-        levels = np.asarray(rows, dtype=np.float64)
-    except (OverflowError, TypeError, ValueError):
-        return ""
-    if levels.ndim != 2 or not 0 < levels.size <= 16_384 or not np.isfinite(levels).all():
-        return ""
-    # The square root, for a density has a high peak and wide slopes that should be seen as well.
-    strength = np.sqrt(levels.clip(0, 255) / 255)
-    pixels = np.empty((*levels.shape, 4), np.uint8)
-    pixels[..., 0], pixels[..., 2] = 255, 40
-    pixels[..., 1] = (230 * (1 - strength)).astype(np.uint8)
-    pixels[..., 3] = (200 * strength).astype(np.uint8)
-    image = Image.fromarray(pixels)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return _uri(buffer.getvalue(), "png")
-
-
-def _numbers(values: Any, count: int) -> tuple[float, ...]:
-    """So many finite numbers of a sensible size, or none."""
-    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != count:
-        return ()
-    if not all(isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e6 for v in values):
-        return ()
-    return tuple(float(v) for v in values)
-
-
-def _uri(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

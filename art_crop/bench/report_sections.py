@@ -166,7 +166,8 @@ def _colours(entries: list[Entry]) -> str:
     keys = [(f"c{k}", f"crop {ratio}") for k, ratio in enumerate(ratios)]
     if any('class="region"' in entry.overlay_after for entry in entries):
         keys.append(("region", "wanted region"))
-    items = "".join(f'<li><span class="key {kind}"></span>{escape(name)}</li>' for kind, name in keys)
+    tall = "<li>crops by height over width:</li>" if ratios else ""
+    items = tall + "".join(f'<li><span class="key {kind}"></span>{escape(name)}</li>' for kind, name in keys)
     return f'<ul class="legend outlines" aria-label="Colours of the outlines">{items}</ul>' if items else ""
 
 

@@ -207,7 +207,7 @@ def test_the_first_number_of_a_table_is_whole_on_a_phone(tab: Any, page: Path) -
 
 def test_the_colours_of_crops_are_told_as_they_are_drawn(opened: Any) -> None:
     keys = opened.js(
-        "[...document.querySelectorAll('.outlines li')]"
+        "[...document.querySelectorAll('.outlines li:has(.key)')]"
         ".map(li => [li.innerText, getComputedStyle(li.querySelector('.key')).borderTopColor])"
     )
     assert [name for name, _ in keys] == ["crop 1", "crop 2"]
