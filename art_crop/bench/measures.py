@@ -152,14 +152,19 @@ def measure(name: str) -> Measure:
 
 
 def at_target(frame: Frame) -> Values:
-    """1 where the peak ended within 10% of its way to the target, else 0; NaN without a shift."""
-    shift = frame.numbers("shift")
+    """1 where the peak ended within 10% of its way to the target, else 0; NaN where it had no way to go."""
+    shift = _shift(frame)
     return np.where(np.isnan(shift), np.nan, np.abs(shift - 1) <= _TOLERANCE)
+
+
+def _shift(frame: Frame) -> Values:
+    """The shift of photos whose peak was not at the target before."""
+    return np.where(frame.numbers("success_before") == 1, np.nan, frame.numbers("shift"))
 
 
 def _within(frame: Frame) -> Values:
     """1 where the peak ended within 10% of its way to the target or within 16 pixels of it; NaN without a way."""
-    shift, way = frame.numbers("shift"), frame.numbers("way")
+    shift, way = _shift(frame), frame.numbers("way")
     with np.errstate(divide="ignore"):
         reach = np.maximum(_TOLERANCE, _NEAR / np.abs(way) + 1e-9)
     return np.where(np.isnan(shift) | np.isnan(way), np.nan, np.abs(shift - 1) <= reach)

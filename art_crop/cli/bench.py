@@ -98,6 +98,8 @@ def run(
                 progress=tell,
             )
         _tell(summary, out_path)
+        if keep_images and summary.kept and not (out_path.expanduser() / "images").is_dir():
+            out.print("photos are kept of results that are computed now; for those from before give another --out")
         if summary.stopped:
             raise typer.Exit(130)
         if summary.failed or summary.failed_before:

@@ -64,15 +64,17 @@ def test_models_are_not_pooled_and_controls_stand_in_each_table(tmp_path: Path, 
 
 
 def test_excluded_failed_and_already_successful_rows_are_in_no_share(tmp_path: Path, synthetic: Any) -> None:
-    rows = [synthetic.row(i, success=i < 3) for i in range(4)]
+    there = {"shift": 1.0, "way": 200.0}
+    rows = [synthetic.row(i, success=i < 3, metrics=there) for i in range(4)]
     rows.append(synthetic.row(10, success=None, metrics={}, error="one maximum", error_kind=EXCLUDED))
     rows.append(synthetic.row(11, success=None, metrics={}, error="out of memory", error_kind="RuntimeError"))
-    rows.append(synthetic.row(12, success=True, success_before=True))
+    rows.append(synthetic.row(12, success=True, success_before=True, metrics=there))
     frame = read(tmp_path, synthetic, rows)
     assert (frame.excluded.sum(), frame.failed.sum(), frame.measured.sum()) == (1, 1, 5)
-    success = measure("success")
-    cell = success.cell(success.values(frame), frame.photos, np.ones(len(frame), bool))
-    assert (cell.n, cell.interval.estimate) == (4, 0.75)
+    for name, share in (("success", 0.75), ("share-at-target", 1.0), ("share-within-16px", 1.0)):
+        one = measure(name)
+        cell = one.cell(one.values(frame), frame.photos, np.ones(len(frame), bool))
+        assert (name, cell.n, cell.interval.estimate) == (name, 4, share)
 
 
 def test_measures_of_successes_and_clipped_means(tmp_path: Path, synthetic: Any) -> None:

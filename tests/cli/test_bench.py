@@ -35,8 +35,9 @@ def test_a_shipped_suite_by_its_name(tmp_path: Path) -> None:
     code, said = bench("smoke", "--out", tmp_path / "run", "--limit", 1, "--device", "cpu")
     assert code == 0
     assert "6 results in all; 6 computed now; 0 kept from before" in said
-    code, said = bench("smoke", "--out", tmp_path / "run", "--limit", 1, "--device", "cpu")
+    code, said = bench("smoke", "--out", tmp_path / "run", "--limit", 1, "--device", "cpu", "--keep-images")
     assert (code, "6 results in all; 0 computed now; 6 kept from before" in said) == (0, True)
+    assert "for those from before give another --out" in said
 
 
 def test_a_model_of_ones_own_gets_its_row_beside_the_suites(tmp_path: Path) -> None:
