@@ -70,6 +70,7 @@ def line_chart(
     y_title: str,
     percent: bool = False,
     log_x: bool = False,
+    log_y: bool = False,
     y_range: tuple[float, float] | None = None,
     counted: bool = False,
 ) -> str:
@@ -82,29 +83,31 @@ def line_chart(
         y_title: Above the axis.
         percent: y is a share.
         log_x: x is positive, on a logarithmic axis.
+        log_y: y is.
         y_range: Ends of the y axis; default: as the values ask.
         counted: x is a whole number, and so are its ticks.
     """
     move: Callable[[Values], Values] = np.log10 if log_x else np.asarray
+    rise: Callable[[Values], Values] = np.log10 if log_y else np.asarray
     xs = np.concatenate([move(one.x) for one in series])
     series = [_drawn(one) for one in series]
     every = [end for one in series for end in (one.y, one.low, one.high) if end is not None]
     ys = np.concatenate(every)
     ys = ys[np.isfinite(ys)]
     x0, x1 = _widened(float(xs.min()), float(xs.max()))
-    y0, y1 = y_range or _widened(float(ys.min()), float(ys.max()))
+    y0, y1 = y_range or _widened(float(rise(ys).min()), float(rise(ys).max()))
 
     def px(values: Values) -> Values:
         return np.asarray(_LEFT + (move(values) - x0) / (x1 - x0) * (_WIDTH - _LEFT - _RIGHT))
 
     def py(values: Values) -> Values:
-        inside = np.clip(values, y0, y1)
+        inside = np.clip(rise(values), y0, y1)
         return np.asarray(_HEIGHT - _BOTTOM - (inside - y0) / (y1 - y0) * (_HEIGHT - _TOP - _BOTTOM))
 
-    x_ticks = _log_ticks(series) if log_x else ticks(x0, x1, 6)
+    x_ticks = _log_ticks(np.concatenate([one.x for one in series])) if log_x else ticks(x0, x1, 6)
     if counted:
         x_ticks = [value for value in x_ticks if value == round(value)] or [round(x0)]
-    out = [_frame(x_ticks, ticks(y0, y1), px, py, percent, x_title, y_title)]
+    out = [_frame(x_ticks, _log_ticks(ys) if log_y else ticks(y0, y1), px, py, percent, x_title, y_title)]
     for one in series:
         colour = f"c{one.colour % COLOURS}"
         if one.low is not None and one.high is not None:
@@ -209,9 +212,8 @@ def _widened(low: float, high: float) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _log_ticks(series: Sequence[Series]) -> list[float]:
-    low = min(float(one.x.min()) for one in series)
-    high = max(float(one.x.max()) for one in series)
+def _log_ticks(values: Values) -> list[float]:
+    low, high = float(values.min()), float(values.max())
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     few = high / low > 1_000
     found = [

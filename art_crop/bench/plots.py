@@ -194,8 +194,16 @@ def _curves(frame: Frame, part: Part, kind: str) -> Plot | None:
         if series:
             x_title = "queries" if kind == "budget" else "passes through the attacked model"
             name = "" if budget is None or len(budgets) == 1 else f"budget {budget:g}"
+            ends = np.concatenate(
+                [end[np.isfinite(end)] for one in series for end in (one.y, one.low) if end is not None]
+            )
             svg = line_chart(
-                series, title=f"{title}{name and f', {name}'}", x_title=x_title, y_title=y_title, counted=True
+                series,
+                title=f"{title}{name and f', {name}'}",
+                x_title=x_title,
+                y_title=y_title,
+                log_y=kind == "budget" and bool(ends.min() > 0 and ends.max() / ends.min() > 20),
+                counted=True,
             )
             panels.append(Panel(name, svg))
     if not panels:
