@@ -14,6 +14,8 @@ from art_crop.errors import InvalidInputError, MissingDependencyError
 
 __all__ = ["RayCluster"]
 
+_FULL = 2
+"""Units that an actor has at once; one that a suspect has, or that is loading its models, counts as full."""
 _GONE = ("RayActorError", "WorkerCrashedError", "NodeDiedError", "OutOfMemoryError", "ObjectLostError")
 """Ray's words for a worker that is lost, or what it had found: its process, its machine, its memory."""
 
@@ -70,44 +72,57 @@ class RayCluster:
             raise WorkerError(f"no Ray cluster at {self.address or 'this machine'}: {error}") from error
 
     def _all(self, actors: list[Any], new: Callable[[], Any], units: Iterator[Unit]) -> Iterator[Finished]:
-        """At most two units an actor, one in work and one waiting; a unit whose actor died has the next one alone."""
+        """At most two units an actor, one in work and one waiting; a unit whose actor died has the next one alone.
+
+        An actor has no units before it has said that its models are loaded: who dies after that died of a unit.
+        """
         ray, patience = self._ray, Patience()
         gone = tuple(getattr(ray.exceptions, name) for name in _GONE)
-        ready = [actor.ready.remote() for actor in actors]
-        load = [0] * len(actors)
+        load = [_FULL] * len(actors)
+        loading = {actor.ready.remote(): place for place, actor in enumerate(actors)}
         running: dict[Any, tuple[int, int, Any, Unit, int]] = {}
         suspects: deque[tuple[Unit, int]] = deque()
+        upcoming = next(units, None)
+
+        def replace(place: int) -> None:
+            actors[place], load[place] = new(), _FULL
+            loading[actors[place].ready.remote()] = place
+
         while True:
             while True:
                 place = load.index(min(load))
-                if suspects:
-                    job, share = suspects[0], 2
-                    if load[place]:
-                        break
-                    suspects.popleft()
-                elif load[place] < 2 and (unit := next(units, None)) is not None:
-                    job, share = (unit, 0), 1
+                if suspects and not load[place]:
+                    job, share = suspects.popleft(), _FULL
+                elif not suspects and upcoming is not None and load[place] < _FULL:
+                    job, share = (upcoming, 0), 1
+                    upcoming = next(units, None)
                 else:
                     break
                 load[place] += share
                 running[actors[place].work.remote(job[0])] = (place, share, actors[place], *job)
-            if not running:
+            if not running and not suspects and upcoming is None:
                 return
-            for reference in ray.wait(list(running), num_returns=1)[0]:
+            for reference in ray.wait([*running, *loading], num_returns=1)[0]:
+                if reference in loading:
+                    place = loading.pop(reference)
+                    try:
+                        ray.get(reference)
+                        load[place] = 0
+                    except gone:
+                        patience.never_ready("a Ray worker died")
+                        replace(place)
+                    continue
                 place, share, actor, unit, deaths = running.pop(reference)
-                load[place] -= share
+                current = actor is actors[place]
+                load[place] -= share if current else 0
                 try:
                     finished = judged(ray.get(reference))
                 except ray.exceptions.RayTaskError:  # raised by the place, whatever its kind: no worker was lost
                     raise
                 except gone:
-                    begun = self._was_ready(ready[place], gone) or actor is not actors[place]
-                    if actor is actors[place]:
-                        actors[place] = new()
-                        ready[place] = actors[place].ready.remote()
-                    if not begun:
-                        patience.never_ready("a Ray worker died")
-                    deaths += begun and share == 2  # of two units nobody knows which one it was
+                    if current:
+                        replace(place)
+                    deaths += share == _FULL  # of two units nobody knows which one it was
                     if deaths <= RETRIES:
                         suspects.append((unit, deaths))
                         continue
@@ -115,13 +130,6 @@ class RayCluster:
                 else:
                     patience.kept()
                 yield finished
-
-    def _was_ready(self, reference: Any, gone: tuple[type[Exception], ...]) -> bool:
-        """Whether an actor that has died had its place made."""
-        try:
-            return bool(self._ray.get(reference))
-        except gone:
-            return False
 
 
 class _Actor:

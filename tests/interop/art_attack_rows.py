@@ -173,7 +173,7 @@ ROWS = (
     Row("NewtonFool", always(max_iter=3, eta=0.05, verbose=False)),
     Row("OverTheAirFlickeringPyTorch", always(max_iter=1), status=FAILS, error="index out of range", note="for videos"),
     Row("OverloadPyTorch", always(**YOLO, batch_size=1, threshold=0.5), status=FAILS, error="'model'", note="for YOLO"),
-    Row("PixelAttack", always(th=5, es=0, max_iter=3), needs=("cma",)),
+    Row("PixelAttack", always(th=5, es=0, max_iter=3), needs=("cma",), moves=None),
     Row("ProjectedGradientDescent", always(**STEPS)),
     Row("ProjectedGradientDescent", always(**STEPS, targeted=True), towards, on="cropper"),
     Row("ProjectedGradientDescentNumpy", always(**STEPS)),

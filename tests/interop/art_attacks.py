@@ -163,8 +163,8 @@ class Row:
     """Part of the error's text, where it does not run."""
     needs: tuple[str, ...] = ()
     """Packages that ART imports for it and does not install."""
-    moves: bool = True
-    """Whether the photo it gives differs from the one it got."""
+    moves: bool | None = True
+    """Whether the photo it gives differs from the one it got; None: by chance, for it draws from the clock's time."""
     leaves: bool = True
     """Whether the model is left as it was found."""
     slow: bool = False
