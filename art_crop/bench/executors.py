@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -34,6 +35,7 @@ __all__ = [
     "WorkerError",
     "judged",
     "lost",
+    "singly",
 ]
 
 MakePlace = Callable[[], Place]
@@ -71,6 +73,11 @@ def lost(unit: Unit, reason: str) -> Finished:
 
     rows = [{**blank_row(unit, photo, ""), "error": reason, "error_kind": "lost"} for photo in unit.photos]
     return Finished(unit, rows)
+
+
+def singly(unit: Unit, tries: int) -> list[tuple[Unit, int]]:
+    """A suspect photo by photo, so that no more is lost than the photo that kills its worker."""
+    return [(replace(unit, photos=(photo,)), tries) for photo in unit.photos]
 
 
 class InProcess:
@@ -180,7 +187,7 @@ class LocalProcesses:
                 pool.shutdown()
                 return
             except _PoolBroken as broken:
-                suspects.extend(broken.units)
+                suspects.extend(one for unit, tries in broken.units for one in singly(unit, tries))
             finally:
                 _stop(pool)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from art_crop.allocator import keep_freed_memory
-from art_crop.bench.executors import RETRIES, MakePlace, Patience, WorkerError, judged
+from art_crop.bench.executors import RETRIES, MakePlace, Patience, WorkerError, judged, singly
 from art_crop.bench.units import Finished, Place, Unit
 from art_crop.checks import check_int
 from art_crop.errors import InvalidInputError, MissingDependencyError
@@ -124,7 +124,7 @@ class RayCluster:
                         replace(place)
                     deaths += share == _FULL  # of two units nobody knows which one it was
                     if deaths <= RETRIES:
-                        suspects.append((unit, deaths))
+                        suspects.extend(singly(unit, deaths))
                         continue
                     finished = patience.gave_up(unit, "its Ray worker died")
                 else:

@@ -30,9 +30,10 @@ def test_a_killed_worker_costs_a_retry_and_no_row(fake: Any, tmp_path: Path) -> 
 
 
 def test_a_unit_that_always_kills_is_recorded_and_the_others_are_computed(fake: Any, tmp_path: Path) -> None:
-    refs = fake.photos(8, "killer")
+    refs = fake.photos(8, "killer")[::-1]  # among others in its unit
     always = partial(fake.FakePlace, 0.0)
     units = fake.units(refs, settings=1)
+    assert any(len(unit.photos) > 1 and "killer" in {photo.name for photo in unit.photos} for unit in units)
     finished = list(LocalProcesses(2).run(always, units))
     kinds = {row["photo"]: row["error_kind"] for result in finished for row in result.rows}
     assert kinds == {**{photo.name: "" for photo in refs}, "killer": "lost"}
@@ -92,7 +93,8 @@ def test_whatever_ray_calls_a_lost_worker_costs_a_retry(fake: Any, kind: str) ->
         raise getattr(FakeRay.exceptions, kind)
 
     found = in_fake_ray(units, FakeActor(lost), FakeActor(fake.FakePlace(0.0).work))
-    assert sorted(result.unit.key for result in found) == sorted(unit.key for unit in units)
+    wanted = sorted((unit.key, photo.name) for unit in units for photo in unit.photos)
+    assert sorted((result.unit.key, row["photo"]) for result in found for row in result.rows) == wanted
     assert {row["error"] for result in found for row in result.rows} == {""}
 
 

@@ -62,7 +62,7 @@ def test_more_workers_than_the_cluster_has_cpus_are_refused(fake: Any, cluster: 
 
 
 def test_a_unit_that_always_kills_is_recorded(fake: Any, cluster: None) -> None:
-    results = RayCluster(1).run(partial(fake.FakePlace, 0.0), fake.units(fake.photos(4, "killer"), settings=1))
+    results = RayCluster(1).run(partial(fake.FakePlace, 0.0), fake.units(fake.photos(4, "killer")[::-1], settings=1))
     rows = [row for finished in results for row in finished.rows]
     assert {row["photo"]: row["error"] for row in rows if row["error"]} == {"killer": "its Ray worker died, 3 times"}
     assert len(rows) == 5
