@@ -143,10 +143,10 @@ class Workplace:
 
     def _where(self, setting: Setting) -> str:
         """The attack as the suite's file counts it, with its title."""
-        for i, use in enumerate(self.suite.attacks):
-            if use.method == setting.method and (setting.attacked in use.attacked or not use.attacked):
-                return f"{self.suite.name}: attack[{i}] ({setting.method})"
-        return f"{self.suite.name}: attack {setting.method!r}"
+        wanted = (setting.method, setting.attacked)
+        uses = [[(use.method, name) for name in use.attacked or ("",)] for use in self.suite.attacks]
+        i = next(i for i, pairs in enumerate(uses) if wanted in pairs)
+        return f"{self.suite.name}: attack[{i}] ({setting.method})"
 
     def photo(self, photo: PhotoRef) -> Array:
         """uint8 (H, W, 3) at the suite's width."""

@@ -236,7 +236,7 @@ def _executor(name: str, options: Mapping[str, Any]) -> Executor:
     try:
         engine: Executor = load_executor(name, **options)
     except InvalidInputError as error:
-        raise InvalidInputError(str(error).replace("name: ", "--executor: ", 1)) from None
+        raise InvalidInputError(f"--executor: {str(error).removeprefix('name: ')}") from None
     except TypeError as error:
         raise InvalidInputError(f"--executor {name} has no such option: {error}") from error
     return engine
