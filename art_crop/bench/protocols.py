@@ -104,13 +104,14 @@ def _profile(case: Case, seen: FilePrediction) -> Array:
     """Column profile of a map's density; raw sums below 0 are no peaks. A cropper's columns are its own."""
     import numpy as np
 
+    from art_crop.datasets.selection import column_profile
     from art_crop.models.cropper import Cropper
 
     saliency = seen.saliency_map.astype(np.float64)
     if case.option("peak") == "map-column" or not case.scored.rule.log_density:
-        columns = np.maximum(saliency.sum(0), 0)
+        columns = np.maximum(column_profile(saliency), 0)
     else:
-        columns = np.exp(saliency).sum(0)
+        columns = column_profile(np.exp(saliency))
     return columns if isinstance(case.scored.rule, Cropper) else _tiled(columns, round(seen.size[0] / CELL))
 
 
