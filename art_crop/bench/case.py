@@ -15,7 +15,7 @@ import numpy as np
 
 from art_crop.bench.suite import Setting, canonical
 from art_crop.bench.units import PhotoRef, Unit, row_key
-from art_crop.photo import encode_jpeg, encode_png, load_photo
+from art_crop.images import encode_jpeg, encode_png, load_photo
 
 if TYPE_CHECKING:
     from art_crop.attacks.results import AttackResult

@@ -116,7 +116,7 @@ def _thumbnail(run: Path, name: str) -> tuple[str, int, int] | str:
     """Data URI, width and height of a photo inside the run's folder; or why there is none."""
     from PIL import Image
 
-    from art_crop.photo import load_photo
+    from art_crop.images import load_photo
 
     try:
         path = (run / name).resolve()

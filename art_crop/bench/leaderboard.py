@@ -64,7 +64,7 @@ def write_boards(boards: Sequence[Board], out: Path) -> list[Path]:
         OutputError: A file cannot be written.
     """
     from art_crop.bench.report import make_folder
-    from art_crop.photo import write_atomic_json, write_atomic_text
+    from art_crop.images import write_atomic_json, write_atomic_text
 
     make_folder(out / "cards")
     written = [out / "leaderboard.md", out / "leaderboard.json"]

@@ -35,7 +35,7 @@ class PartStore:
 
     def __init__(self, run: Path, info: RunInfo) -> None:
         arrow()
-        from art_crop.photo import write_atomic_json
+        from art_crop.images import write_atomic_json
 
         self.run, self.results = run, run / "results"
         self.damaged: list[str] = []
@@ -87,7 +87,7 @@ class PartStore:
         Raises:
             OutputError: The disk is full, or there is no permission; nothing is left half-written.
         """
-        from art_crop.photo import write_atomic
+        from art_crop.images import write_atomic
 
         pa = arrow()
         try:
@@ -122,7 +122,7 @@ class PartStore:
         self._remember(kept, table)
 
     def _write(self, table: pa.Table) -> str:
-        from art_crop.photo import write_atomic
+        from art_crop.images import write_atomic
 
         pa = arrow()
         sink = pa.BufferOutputStream()

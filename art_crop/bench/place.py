@@ -19,7 +19,7 @@ from art_crop.bench.protocols import NotMeasured, Outcome, protocol_called
 from art_crop.bench.suite import ModelUse, Setting, Suite, canonical
 from art_crop.bench.units import Finished, PhotoRef, Unit
 from art_crop.errors import ImageFileError, InvalidInputError
-from art_crop.photo import encode_png, load_photo
+from art_crop.images import encode_png, load_photo
 from art_crop.plugins.registry import load_attack, load_defence, load_metric, load_model
 
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ def write_report(run: Path, out: Path | None = None, *, photos: int = LIMIT) -> 
         OutputError: A file cannot be written.
         MissingDependencyError: Without pyarrow.
     """
-    from art_crop.photo import write_atomic_json, write_atomic_text
+    from art_crop.images import write_atomic_json, write_atomic_text
 
     if photos < 0:
         raise InvalidInputError(f"photos must be at least 0, not {photos}")

@@ -12,7 +12,7 @@ from art_crop.cli.console import BAD_INPUT, FAILED, err, errors_as_sentences, ou
 from art_crop.cli.options import DeviceOption, ModelOption, WeightsOption, literal, load_cropper, plain, say_error
 
 if TYPE_CHECKING:
-    from art_crop.job import Done
+    from art_crop.pipeline import Done
 
 EXAMPLES = """
 Examples:
@@ -78,8 +78,8 @@ def attack(
     """
     with errors_as_sentences():
         from art_crop.errors import InvalidInputError
-        from art_crop.job import SHOWN_RATIOS, Settings, collect, make_folder, names_a_file, show_in_each
-        from art_crop.job.run import MAX_PIXELS
+        from art_crop.pipeline import SHOWN_RATIOS, Settings, collect, make_folder, names_a_file, show_in_each
+        from art_crop.pipeline.run import MAX_PIXELS
 
         if peak and ratio:
             raise InvalidInputError("peak: it takes the place of crops, so it cannot go with --ratio")

@@ -47,7 +47,7 @@ def crop(
     with errors_as_sentences():
         from art_crop.errors import ArtCropError
         from art_crop.geometry import DEFAULT_RATIOS, check_ratios
-        from art_crop.job import make_folder, sources_of
+        from art_crop.pipeline import make_folder, sources_of
 
         ratios = check_ratios(ratio or DEFAULT_RATIOS)
         sources = sources_of(photos)
@@ -107,8 +107,8 @@ def _table(source: Path, seen: FilePrediction, ratios: tuple[float, ...]) -> Non
 def _draw(
     source: Path, cropper: PyTorchSaliencyRegressor, seen: FilePrediction, ratios: tuple[float, ...], folder: Path
 ) -> None:
-    from art_crop.job import draw_prediction, saliency_map
-    from art_crop.photo import load_photo, write_atomic
+    from art_crop.pipeline import draw_prediction, saliency_map
+    from art_crop.images import load_photo, write_atomic
 
     data = draw_prediction(load_photo(source).pixels, seen, ratios, saliency_map(cropper, seen), plain(source.name))
     write_atomic(folder / f"{source.stem}.crops.png", data)

@@ -11,7 +11,7 @@ from art_crop.cli.console import FAILED, errors_as_sentences, out
 from art_crop.cli.options import DeviceOption, ModelOption, WeightsOption, load_cropper, plain
 
 if TYPE_CHECKING:
-    from art_crop.job import Record
+    from art_crop.pipeline import Record
 
 EXAMPLES = """
 Examples:
@@ -38,7 +38,7 @@ def demo(
     that the preview shows those. Exit code: 0 where it worked, 1 where it did not.
     """
     with errors_as_sentences():
-        from art_crop.job import Outputs, make_folder, read_record, show_region
+        from art_crop.pipeline import Outputs, make_folder, read_record, show_region
 
         folder = out_path.expanduser()
         make_folder(folder)
@@ -66,7 +66,7 @@ def _save_photo(path: Path) -> None:
     from skimage import data
 
     from art_crop.errors import OutputError
-    from art_crop.photo import encode_png, write_atomic
+    from art_crop.images import encode_png, write_atomic
 
     photo = encode_png(data.astronaut())
     if path.exists() and (not path.is_file() or path.read_bytes() != photo):
@@ -75,7 +75,7 @@ def _save_photo(path: Path) -> None:
 
 
 def _tell(source: Path, result: object, record: Record) -> None:
-    from art_crop.job import Outputs
+    from art_crop.pipeline import Outputs
 
     assert isinstance(result, Outputs)
     before, after = record.before.crops[0], record.after.crops[0]

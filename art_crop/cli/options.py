@@ -28,7 +28,7 @@ def load_cropper(model: str, weights: Path | None, device: str) -> PyTorchSalien
     Raises:
         ArtCropError: No such model, no weights for it, or no such device.
     """
-    from art_crop.job.run import job_model
+    from art_crop.pipeline.run import job_model
 
     return job_model(model, device=device, **({} if weights is None else {"weights": weights.expanduser()}))
 

@@ -31,7 +31,7 @@ class PhotoItem:
         Raises:
             ImageFileError: the file is not a photo that can be read safely; the other items stay usable.
         """
-        from art_crop.photo import load_photo
+        from art_crop.images import load_photo
 
         return load_photo(self.path).pixels
 

@@ -210,7 +210,7 @@ class PyTorchSaliencyRegressor(TorchRegressor):
         if isinstance(self.model, Cropper):
             with frozen(self.model):
                 return self.model.predict_file(path, ratios)
-        from art_crop.photo import load_photo
+        from art_crop.images import load_photo
 
         pixels = load_photo(path).pixels
         height, width = pixels.shape[:2]

@@ -24,7 +24,7 @@ from art_crop.functional.resize import halving_count, resize, resize_levels, tar
 from art_crop.geometry import DEFAULT_RATIOS, Window, cells_to_pixels, check_ratios, crop_window, salient_pixel
 from art_crop.models.fastgaze import MEANS
 from art_crop.models.jpeg_path import draft_scale, through_jpeg
-from art_crop.photo import apply_orientation, decode_rgb, exif_orientation, open_image
+from art_crop.images import apply_orientation, decode_rgb, exif_orientation, open_image
 
 __all__ = ["Cropper", "FilePrediction", "is_symmetric", "read_as_cropper"]
 

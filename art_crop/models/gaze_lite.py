@@ -161,7 +161,7 @@ def save_gaze_lite(net: GazeLiteNet, path: str | Path, metadata: dict[str, objec
     """Write float16 safetensors; ``metadata`` (command, seed, figures) travels in the header as JSON."""
     from safetensors.torch import save
 
-    from art_crop.photo import write_atomic
+    from art_crop.images import write_atomic
 
     tensors = {name: value.detach().half().contiguous() for name, value in net.state_dict().items()}
     write_atomic(

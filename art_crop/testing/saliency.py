@@ -102,7 +102,7 @@ class SaliencyModelConformance(PredictionChecks, StateChecks, GradientChecks, Ar
         if not hasattr(estimator, "predict_file"):
             assert self.query_only, "a saliency estimator needs predict_file; inherit from PyTorchSaliencyRegressor"
             pytest.skip("a query-only model takes no files")
-        from art_crop.photo import save_photo
+        from art_crop.images import save_photo
 
         low, high = (float(value) for value in estimator.clip_values)
         x = photos[:1] if estimator.channels_first else photos[:1].transpose(0, 3, 1, 2)

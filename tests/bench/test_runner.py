@@ -120,7 +120,7 @@ def test_a_damaged_part_is_named_set_aside_and_computed_again(fake: Any, tmp_pat
 def test_a_full_disk_is_said_and_leaves_nothing_half_written(
     fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from art_crop.photo import writing
+    from art_crop.images import writing
 
     folder = tmp_path / "run"
     fsync, count = os.fsync, iter(range(100))

@@ -17,7 +17,7 @@ import art_crop
 from art_crop.cli.main import app
 from art_crop.errors import ImageFileError, InvalidInputError, OutputError
 from art_crop.geometry import Region, window_contains
-from art_crop.job import Record, show_region
+from art_crop.pipeline import Record, show_region
 
 STEPS = 3
 

@@ -102,7 +102,7 @@ def test_a_symmetric_photo_is_cropped_at_its_middle(estimator: PyTorchSaliencyRe
 def test_a_lossless_photo_as_an_array_gives_the_same(
     name: str, estimator: PyTorchSaliencyRegressor, fastgaze_golden: Path, expected: dict[str, Any]
 ) -> None:
-    from art_crop.photo import load_photo
+    from art_crop.images import load_photo
 
     pixels = load_photo(fastgaze_golden / "inputs" / name).pixels
     x = pixels.transpose(2, 0, 1)[None].astype(np.float32) / 255

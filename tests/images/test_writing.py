@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from art_crop.errors import InvalidInputError, OutputError
-from art_crop.photo import (
+from art_crop.images import (
     encode_jpeg,
     encode_png,
     load_photo,
@@ -244,7 +244,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyte
 LIMITED = """
 import resource, sys
 from art_crop.errors import OutputError
-from art_crop.photo import write_atomic
+from art_crop.images import write_atomic
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     write_atomic(sys.argv[1], b"x" * 5000)

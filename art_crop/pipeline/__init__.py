@@ -4,12 +4,12 @@
 from file to file, ``folder`` many, ``record`` and ``figure`` say what happened.
 """
 
-from art_crop.job.figure import draw_prediction
-from art_crop.job.folder import Done, Job, collect, show_in_each, sources_of
-from art_crop.job.goal import SHOWN_RATIOS, Goal, View
-from art_crop.job.outputs import Outputs, make_folder, names_a_file
-from art_crop.job.record import Record, Settings, read_record
-from art_crop.job.run import job_model, saliency_map, show_region
+from art_crop.pipeline.figure import draw_prediction
+from art_crop.pipeline.folder import Done, Job, collect, show_in_each, sources_of
+from art_crop.pipeline.goal import SHOWN_RATIOS, Goal, View
+from art_crop.pipeline.outputs import Outputs, make_folder, names_a_file
+from art_crop.pipeline.record import Record, Settings, read_record
+from art_crop.pipeline.run import job_model, saliency_map, show_region
 
 __all__ = [
     "SHOWN_RATIOS",

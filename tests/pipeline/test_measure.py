@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from art_crop.job import measure
+from art_crop.pipeline import measure
 from art_crop.metrics import image
 
 

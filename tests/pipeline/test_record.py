@@ -10,8 +10,8 @@ import pytest
 
 from art_crop.errors import InvalidInputError
 from art_crop.geometry import Region
-from art_crop.job import Settings, read_record
-from art_crop.job.record import answers, printable
+from art_crop.pipeline import Settings, read_record
+from art_crop.pipeline.record import answers, printable
 
 REGION = Region(0.1, 0.2, 0.3, 0.4)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from art_crop.errors import InvalidInputError, OutputError
-from art_crop.job.outputs import Outputs, make_folder, refuse_existing, written_together
+from art_crop.pipeline.outputs import Outputs, make_folder, refuse_existing, written_together
 
 
 def names(folder: Path) -> list[str]:

@@ -11,9 +11,9 @@ from typing import Any
 from art_crop.datasets.folder import Folder
 from art_crop.errors import ArtCropError, InvalidInputError
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
-from art_crop.job.outputs import Outputs, finished, names_a_file
-from art_crop.job.record import Settings
-from art_crop.job.run import MAX_PIXELS, model_name, run_job
+from art_crop.pipeline.outputs import Outputs, finished, names_a_file
+from art_crop.pipeline.record import Settings
+from art_crop.pipeline.run import MAX_PIXELS, model_name, run_job
 
 __all__ = ["Done", "Job", "collect", "show_in_each", "sources_of"]
 
@@ -32,7 +32,7 @@ class Done:
 
     job: Job
     record: dict[str, Any] | None
-    """As :meth:`~art_crop.job.record.Record.to_json` gives it."""
+    """As :meth:`~art_crop.pipeline.record.Record.to_json` gives it."""
     error: str | None = None
     resumed: bool = False
     """An earlier run had done it."""
@@ -104,7 +104,7 @@ def show_in_each(
     overwrite: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Done]:
-    """Do every photo as :func:`~art_crop.job.run.show_region` does one, and yield each outcome as it comes.
+    """Do every photo as :func:`~art_crop.pipeline.run.show_region` does one, and yield each outcome as it comes.
 
     A photo whose record says that the same was done already, with its files untouched, is passed over.
     """

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_crop.geometry import Region, Window
-from art_crop.job.goal import View
-from art_crop.job.picture import SaliencyMap, amplified_change, overlay, thumbnail
-from art_crop.job.record import Record
+from art_crop.pipeline.goal import View
+from art_crop.pipeline.picture import SaliencyMap, amplified_change, overlay, thumbnail
+from art_crop.pipeline.record import Record
 from art_crop.models.cropper import FilePrediction
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from art_crop.job.picture import SaliencyMap, amplified_change, overlay, thumbnail
+from art_crop.pipeline.picture import SaliencyMap, amplified_change, overlay, thumbnail
 
 
 def test_one_changed_pixel_of_a_large_photo_is_seen() -> None:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from art_crop.attacks.results import AttackResult
 from art_crop.attacks.saliency_peak import SaliencyPeakFGM
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
-from art_crop.job.goal import Goal
-from art_crop.job.measure import l2
-from art_crop.job.record import Settings
+from art_crop.pipeline.goal import Goal
+from art_crop.pipeline.measure import l2
+from art_crop.pipeline.record import Settings
 
 __all__ = ["Attempt", "as_batch", "attempts", "default_max_eps"]
 

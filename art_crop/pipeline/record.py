@@ -12,8 +12,8 @@ from typing import Any
 from art_crop.checks import check_int, check_number
 from art_crop.errors import ImageFileError, InvalidInputError
 from art_crop.geometry import Region, check_ratios
-from art_crop.job.goal import SHOWN_RATIOS, Goal, View
-from art_crop.job.measure import Change
+from art_crop.pipeline.goal import SHOWN_RATIOS, Goal, View
+from art_crop.pipeline.measure import Change
 
 __all__ = ["FORMAT", "Record", "Settings", "answers", "file_sha256", "json_bytes", "printable", "read_record"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from art_crop.job.goal import Goal, View
-from art_crop.job.measure import Change
-from art_crop.job.record import Settings
-from art_crop.job.search import Attempt
+from art_crop.pipeline.goal import Goal, View
+from art_crop.pipeline.measure import Change
+from art_crop.pipeline.record import Settings
+from art_crop.pipeline.search import Attempt
 
 __all__ = ["explain"]
 

@@ -6,9 +6,9 @@ encodes and replaces files atomically.
 
 from __future__ import annotations
 
-from art_crop.photo.metadata import apply_orientation, exif_orientation
-from art_crop.photo.reading import FORMATS, MAX_PIXELS, Photo, decode_rgb, load_photo, open_image
-from art_crop.photo.writing import (
+from art_crop.images.metadata import apply_orientation, exif_orientation
+from art_crop.images.reading import FORMATS, MAX_PIXELS, Photo, decode_rgb, load_photo, open_image
+from art_crop.images.writing import (
     encode_jpeg,
     encode_png,
     save_photo,

@@ -12,7 +12,7 @@ from PIL import Image
 
 from art_crop.errors import InvalidInputError
 from art_crop.geometry import Region, crop_window, window_contains
-from art_crop.job import Goal
+from art_crop.pipeline import Goal
 
 
 @pytest.fixture(scope="module")

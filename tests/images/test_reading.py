@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from art_crop.errors import ImageFileError, InvalidInputError
-from art_crop.photo import MAX_PIXELS, decode_rgb, load_photo, open_image
+from art_crop.images import MAX_PIXELS, decode_rgb, load_photo, open_image
 
 RNG = np.random.default_rng(3)
 PIXELS = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from art_crop.errors import InvalidInputError, OutputError
-from art_crop.photo.reading import Photo
+from art_crop.images.reading import Photo
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 _JPEG_SUFFIXES = (".jpg", ".jpeg")

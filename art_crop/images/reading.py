@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from art_crop.errors import ImageFileError, InvalidInputError
-from art_crop.photo.metadata import apply_orientation, exif_orientation, rgb_profile, upright_exif
+from art_crop.images.metadata import apply_orientation, exif_orientation, rgb_profile, upright_exif
 
 MAX_PIXELS = 150_000_000
 """Largest photo read by default, in pixels. Decoding takes about 7 bytes of memory per pixel, 10 where turned."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from art_crop.errors import InvalidInputError
-from art_crop.job import collect, sources_of
+from art_crop.pipeline import collect, sources_of
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -24,16 +24,16 @@ from art_crop.checks import check_choice
 from art_crop.errors import ImageFileError, InvalidInputError, OutputError
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.geometry import Region
-from art_crop.job.figure import draw_figure
-from art_crop.job.goal import SHOWN_RATIOS, Goal, View
-from art_crop.job.measure import l2, measure_change
-from art_crop.job.message import explain
-from art_crop.job.outputs import OUT_FOLDER, Outputs, make_folder, refuse_existing, written_together
-from art_crop.job.picture import SaliencyMap
-from art_crop.job.record import Record, Settings, file_sha256, json_bytes, printable
-from art_crop.job.search import Attempt, as_batch, attempts
+from art_crop.pipeline.figure import draw_figure
+from art_crop.pipeline.goal import SHOWN_RATIOS, Goal, View
+from art_crop.pipeline.measure import l2, measure_change
+from art_crop.pipeline.message import explain
+from art_crop.pipeline.outputs import OUT_FOLDER, Outputs, make_folder, refuse_existing, written_together
+from art_crop.pipeline.picture import SaliencyMap
+from art_crop.pipeline.record import Record, Settings, file_sha256, json_bytes, printable
+from art_crop.pipeline.search import Attempt, as_batch, attempts
 from art_crop.models.cropper import FilePrediction
-from art_crop.photo import Photo, encode_jpeg, encode_png, load_photo, write_atomic
+from art_crop.images import Photo, encode_jpeg, encode_png, load_photo, write_atomic
 
 __all__ = ["MAX_PIXELS", "job_model", "model_name", "run_job", "saliency_map", "show_region"]
 

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps
 from PIL.TiffImagePlugin import IFDRational
 
 from art_crop.errors import InvalidInputError
-from art_crop.photo import apply_orientation, decode_rgb, exif_orientation, load_photo, open_image, save_photo
+from art_crop.images import apply_orientation, decode_rgb, exif_orientation, load_photo, open_image, save_photo
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
