@@ -1,7 +1,18 @@
-"""Evasion attacks as ART knows them: one attack, one file."""
+"""Evasion attacks as ART knows them: one attack, one file, and what they share beside them."""
 
+from art_crop.attacks.constraints import L2, Constraint, GreyLevels, LInf, Mask, PerPixelBound
 from art_crop.attacks.contrast_shift import ContrastShift
 from art_crop.attacks.gaussian_noise import GaussianNoise
 from art_crop.attacks.saliency_peak import SaliencyPeakFGM
 
-__all__ = ["ContrastShift", "GaussianNoise", "SaliencyPeakFGM"]
+__all__ = [
+    "L2",
+    "Constraint",
+    "ContrastShift",
+    "GaussianNoise",
+    "GreyLevels",
+    "LInf",
+    "Mask",
+    "PerPixelBound",
+    "SaliencyPeakFGM",
+]

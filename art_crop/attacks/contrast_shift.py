@@ -13,13 +13,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from art_crop.attacks.peak_attack import DirectionAttack
-from art_crop.attacks.wishes import Located
+from art_crop.attacks.base import DirectionAttack
+from art_crop.attacks.targets import Located
 from art_crop.checks import check_number
 from art_crop.errors import InvalidInputError
-from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.functional.contrast import COLOUR, SCALES, opponent_contrast
-from art_crop.objectives import Objective
 
 __all__ = ["ContrastShift"]
 
@@ -27,26 +25,26 @@ __all__ = ["ContrastShift"]
 class ContrastShift(DirectionAttack):
     """Multi-scale opponent-colour contrast raised at the target and lowered at the old peak; no gradient is taken.
 
-    The model is asked for the map of the photo as it is, for it tells where the old peak is and which place in the
-    region is the most salient; after that only whether the wish is fulfilled.
+    A saliency model is asked for the map of the photo as it is, for it tells where the old peak is and what in the
+    region is the most salient; after that only whether the attack succeeded. For other models, and for objectives
+    without a region, contrast is lowered everywhere.
 
     Args:
-        estimator: The model that is asked, unless there is a ``judge``.
+        estimator: The model that is asked, of any task, unless there is a ``success_oracle``.
         scales: Standard deviations of the surroundings, as shares of the photo's longer side.
         spread: Standard deviation of the two places that are changed, as a share of the photo's longer side.
         colour: Weight of the two opponent colours beside lightness.
-        **kwargs: As for :class:`~art_crop.attacks.peak_attack.PeakAttack`.
+        **kwargs: As for :class:`~art_crop.attacks.base.PhotoAttack`.
 
     Raises:
         InvalidInputError: A parameter outside its range, or an unknown one.
     """
 
     attack_params: ClassVar[list[str]] = [*DirectionAttack.attack_params, "scales", "spread", "colour"]
-    _needs_places = True
 
     def __init__(
         self,
-        estimator: PyTorchSaliencyRegressor,
+        estimator: Any,
         *,
         scales: Sequence[float] = SCALES,
         spread: float = 0.06,
@@ -66,7 +64,18 @@ class ContrastShift(DirectionAttack):
         check_number(self.spread, "spread", above=0, at_most=1)
         check_number(self.colour, "colour", at_least=0)
 
-    def _direction(self, photos: Tensor, wish: Objective) -> Tensor:
-        assert isinstance(wish, Located)
-        target, old = wish.spots((photos.shape[-2], photos.shape[-1]), photos, self.spread)
-        return opponent_contrast(photos, self.scales, self.colour) * (target - old)[:, None]
+    def _direction(self, photos: Tensor, objective: Any) -> Tensor:
+        contrast = opponent_contrast(photos, self.scales, self.colour)
+        if not isinstance(objective, Located):
+            return -contrast
+        target, old = objective.spots((photos.shape[-2], photos.shape[-1]), photos, self.spread)
+        return contrast * (target - old)[:, None]
+
+    def _located(self, x: Tensor, objective: Any, asked: Any = None) -> Any:
+        if self.mask is None and not hasattr(objective, "regions"):
+            return objective
+        return super()._located(x, objective, asked)
+
+    @property
+    def _needs_peaks(self) -> bool:
+        return True

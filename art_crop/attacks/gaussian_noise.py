@@ -13,13 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_crop.attacks.peak_attack import DirectionAttack
+from art_crop.attacks.base import DirectionAttack
 from art_crop.attacks.results import photo_noise
 from art_crop.checks import check_number
-from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.functional.filters import gaussian_blur
 from art_crop.geometry import Region
-from art_crop.objectives import Objective
 
 __all__ = ["BAND", "GaussianNoise", "band_mask"]
 
@@ -30,7 +28,7 @@ Array = np.ndarray[Any, Any]
 def band_mask(
     regions: Sequence[Region], shape: tuple[int, int], width: float = BAND, *, channels_first: bool = True
 ) -> Array:
-    """1 in a band of full height about each region's middle column, 0 elsewhere.
+    """Draw 1 in a band of full height about each region's middle column, 0 elsewhere.
 
     Args:
         regions: One for each photo.
@@ -56,9 +54,10 @@ class GaussianNoise(DirectionAttack):
     it does for every attack; the statistics are then no longer Gaussian.
 
     Args:
-        estimator: The model that judges, and whose Grad-CAM map weights the noise where ``mask="grad-cam"``.
+        estimator: The model that decides success, of any task; its Grad-CAM map weights the noise where
+            ``mask="grad-cam"``.
         smooth: Standard deviation, in pixels, of a Gaussian filter on the noise; 0: white noise.
-        **kwargs: As for :class:`~art_crop.attacks.peak_attack.PeakAttack`. ``generate`` also takes a mask, such as
+        **kwargs: As for :class:`~art_crop.attacks.base.PhotoAttack`. ``generate`` also takes a mask, such as
             :func:`band_mask`.
 
     Raises:
@@ -67,7 +66,7 @@ class GaussianNoise(DirectionAttack):
 
     attack_params: ClassVar[list[str]] = [*DirectionAttack.attack_params, "smooth"]
 
-    def __init__(self, estimator: PyTorchSaliencyRegressor, *, smooth: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, estimator: Any, *, smooth: float = 0.0, **kwargs: Any) -> None:
         super().__init__(estimator, **kwargs)
         self.smooth = smooth
         self._check_params()
@@ -76,6 +75,6 @@ class GaussianNoise(DirectionAttack):
         super()._check_params()
         check_number(self.smooth, "smooth", at_least=0)
 
-    def _direction(self, photos: Tensor, wish: Objective) -> Tensor:
+    def _direction(self, photos: Tensor, objective: Any) -> Tensor:
         noise = torch.stack([photo_noise(photo, self.seed, self._clip) for photo in photos])
         return gaussian_blur(noise, self.smooth)

@@ -1,16 +1,21 @@
-"""What became of a photo, and the random streams that belong to it."""
+"""The record of one photo's attack, and the random streams that belong to a photo."""
 
 from __future__ import annotations
 
+import math
 import zlib
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from art_crop.functional.norms import norm_of
+
 __all__ = ["AttackResult", "photo_noise", "photo_stream"]
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,22 @@ class AttackResult:
     queries: int
     """Forward passes alone."""
     curve: tuple[float, ...] = ()
-    """How the search went: the best value so far after each look at the model; see :attr:`curve_of`."""
+    """How the search went: the best value so far after each query of the model; see :attr:`curve_of`."""
     curve_of: Literal["", "loss", "budget"] = ""
     """What :attr:`curve` holds: least losses of the attacked model, smallest budgets that succeeded (inf before the
     first), or nothing where the options leave neither to be known."""
+
+    def measured(self, delta: Tensor) -> AttackResult:
+        """Fill in the norms of a change (3, H, W)."""
+        return replace(self, l2=float(norm_of(delta[None])), linf=float(delta.abs().max()))
+
+    def measured_levels(self, pixels: Array, changed: Array) -> AttackResult:
+        """Fill in the norms of the change from one uint8 photo (H, W, 3) to another, in strips."""
+        squares, largest, rows = 0, 0, max(1, 1_000_000 // pixels.shape[1])
+        for top in range(0, len(pixels), rows):
+            delta = changed[top : top + rows].astype(np.int32) - pixels[top : top + rows]
+            squares, largest = squares + int((delta * delta).sum()), max(largest, int(np.abs(delta).max()))
+        return replace(self, l2=math.sqrt(squares) / 255, linf=largest / 255)
 
 
 def photo_stream(x: Tensor, seed: int, clip: tuple[float, float] = (0.0, 1.0)) -> np.random.Generator:

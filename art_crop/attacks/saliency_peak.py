@@ -8,7 +8,7 @@ algorithm 1):
 with the plain gradient (signs suffer where a model blurs), multiplied by the model's Grad-CAM map, and the whole
 perturbation scaled to the L2 norm that was asked for. N = 1 is FGM. Beyond the paper: any number of steps, momentum,
 the smallest perturbation that succeeds, results in whole grey levels, success judged on what is returned, and gradients
-that hold on other models (:mod:`art_crop.attacks.transfer`).
+that hold on other models (:mod:`art_crop.attacks.gradients`).
 """
 
 from __future__ import annotations
@@ -20,21 +20,24 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from art_crop.attacks import transfer
-from art_crop.attacks.peak_attack import PeakAttack
-from art_crop.attacks.placing import Placing
+from art_crop.attacks import gradients
+from art_crop.attacks.base import Batch, PhotoAttack
 from art_crop.attacks.results import AttackResult, photo_noise
+from art_crop.attacks.search import CLOSE
+from art_crop.attacks.space import Candidate, PhotoSpace, Space
 from art_crop.checks import check_choice, check_int, check_number
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.activations import layer_called
-from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+from art_crop.estimators.torch_estimator import TorchEstimator
 from art_crop.functional.norms import unit
-from art_crop.objectives import Loss, Objective, Peak
 
 __all__ = ["SaliencyPeakFGM"]
 
+PATIENT = 2
+"""Rounds without progress after which the search for the smallest change ends."""
 
-class SaliencyPeakFGM(PeakAttack):
+
+class SaliencyPeakFGM(PhotoAttack):
     """Gradient attack on saliency models: show a region of choice.
 
     Example:
@@ -47,28 +50,14 @@ class SaliencyPeakFGM(PeakAttack):
         >>> attack.results[0].success
         True
 
+    It runs on every white box: on a quality model its objective is a score, on a classifier a label.
+
     Args:
-        estimator: The model attacked.
-        norm: ``2`` or ``"inf"`` (``numpy.inf``).
-        eps: Budget for each photo: norm of the whole perturbation in units of ``clip_values``; one number, or one a
-            photo. With ``minimal`` the largest budget that is tried.
+        estimator: The source model, a white box.
         max_iter: Gradient steps; 3 in the paper. With ``minimal`` the rounds in which the direction is corrected.
-        minimal: Find the smallest perturbation that succeeds: bisect the budget along a direction, take the gradient
-            where that ends, average, repeat. ``momentum``, ``early_stop`` and ``random_init`` have no part in it.
-        mask: ``"grad-cam"`` (the paper's), ``"places"`` (wide Gaussian spots about target and old peak), or None.
-            ``generate`` also takes an array. It weights the gradient; where it is 0 nothing changes. With norm inf,
-            whose steps are signs, only that counts.
-        layer: Module of the model for Grad-CAM; None: the last convolution of at least 8 channels, activated.
         momentum: Share of the earlier steps' direction that is kept in each step.
-        by: What must lie in the region: the peak ``"cell"`` (the cropper's salient point), ``"column"``,
-            ``"map-column"``; see :class:`~art_crop.objectives.PeakInRegion`.
-        ratios: Aspect ratios whose crops must all contain the region; None: the peak must lie in it.
-        loss: ``"margin"`` or ``"cross_entropy"``.
-        quantize: Return photos in whole levels of uint8, divided by 255: what a file holds. ``"round"``: always by
-            plain rounding; True: at budgets too small for that, single levels are chosen where they are worth most.
-            Photos that are not in whole levels are rounded first, everywhere; the budget counts from there.
         smoothing: Standard deviation, in pixels, of a Gaussian filter on the gradient; 0: none. This option and the
-            next seven make results hold on models that were not attacked; see :mod:`~art_crop.attacks.transfer`.
+            next seven make results hold on models that were not attacked; see :mod:`~art_crop.attacks.gradients`.
         diversity: Share of the steps that see the photo at a random size.
         averaging: Kinds of changed copies over which a gradient is averaged: ``"resize"``, ``"jpeg"``, ``"blur"``.
         draws: Copies of each kind.
@@ -77,71 +66,50 @@ class SaliencyPeakFGM(PeakAttack):
         feature_weight: Of the features' term beside the loss.
         contrast: Weight, beside the gradient, of the edit that knows no network; see
             :class:`~art_crop.attacks.contrast_shift.ContrastShift`.
-        ensemble: Further estimators, whose gradients of norm 1 are added to this one's.
-        judge: Another estimator that decides success, asked and never looked into: gradients of a surrogate, verdicts
-            of the model that is meant. None: the model attacked.
+        ensemble: Further white boxes, whose gradients of norm 1 are added to this one's.
         early_stop: End a photo's steps as soon as it succeeds, with the budget of that step.
         random_init: Begin with noise of a hundredth of the budget, from ``seed``, different for each photo.
-        seed: Start of the random streams; a photo's result is the same alone and in any batch.
-        verbose: Show a progress bar.
-        summary_writer: As in ART.
+        **kwargs: ``norm``, ``eps``, ``minimal``, ``constraint``, ``mask``, ``layer``, ``by``, ``ratios``, ``loss``,
+            ``quantize``, ``success_oracle``, ``seed``, ``verbose``, ``summary_writer``: as for
+            :class:`~art_crop.attacks.base.PhotoAttack`. With ``minimal`` the smallest perturbation is found so: bisect
+            the budget along a direction, take the gradient where that ends, average, repeat, until two rounds in
+            succession gain nothing; ``momentum``,
+            ``early_stop`` and ``random_init`` have no part in it. The mask weights the gradient; where it is 0 nothing
+            changes. With norm inf, whose steps are signs, only that counts.
 
     Raises:
         InvalidInputError: A parameter outside its range.
+        EstimatorRequirementError: The estimator is no white box.
     """
 
     attack_params: ClassVar[list[str]] = [
-        *PeakAttack.attack_params,
+        *PhotoAttack.attack_params,
         *("max_iter", "momentum", "early_stop", "random_init"),
         *("smoothing", "diversity", "averaging", "draws", "features", "feature_weight", "contrast", "ensemble"),
     ]
 
+    _estimator_requirements: Any = (TorchEstimator,)
+    _needed = "a white box of art_crop"
+
     def __init__(
         self,
-        estimator: PyTorchSaliencyRegressor,
+        estimator: Any,
         *,
-        norm: float | str = 2,
-        eps: float | Sequence[float] = 10.0,
         max_iter: int = 3,
-        minimal: bool = False,
-        mask: Literal["grad-cam", "places"] | None = None,
-        layer: str | None = None,
         momentum: float = 0.0,
-        by: Peak = "cell",
-        ratios: Sequence[float] | None = None,
-        loss: Loss = "margin",
         smoothing: float = 0.0,
         diversity: float = 0.0,
-        averaging: Sequence[transfer.Copy] = (),
+        averaging: Sequence[gradients.Copy] = (),
         draws: int = 1,
         features: Sequence[str] | Literal["auto"] | None = None,
         feature_weight: float = 1.0,
         contrast: float = 0.0,
-        ensemble: Sequence[PyTorchSaliencyRegressor] = (),
-        quantize: bool | Literal["round"] = True,
-        judge: PyTorchSaliencyRegressor | None = None,
+        ensemble: Sequence[Any] = (),
         early_stop: bool = False,
         random_init: bool = False,
-        seed: int = 0,
-        verbose: bool = False,
-        summary_writer: Any = False,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            estimator,
-            norm=norm,
-            eps=eps,
-            minimal=minimal,
-            mask=mask,
-            layer=layer,
-            by=by,
-            ratios=ratios,
-            loss=loss,
-            quantize=quantize,
-            judge=judge,
-            seed=seed,
-            verbose=verbose,
-            summary_writer=summary_writer,
-        )
+        super().__init__(estimator, **kwargs)
         self.max_iter, self.momentum, self.early_stop, self.random_init = max_iter, momentum, early_stop, random_init
         self.smoothing, self.diversity, self.averaging, self.draws = smoothing, diversity, averaging, draws
         self.features, self.feature_weight, self.contrast = features, feature_weight, contrast
@@ -163,148 +131,153 @@ class SaliencyPeakFGM(PeakAttack):
             if not isinstance(getattr(self, name), (list, tuple)):
                 raise InvalidInputError(f"{name}: a list is needed, not {getattr(self, name)!r}")
         for kind in self.averaging:
-            check_choice(kind, "averaging", transfer.COPIES)
+            check_choice(kind, "averaging", gradients.COPIES)
         for other in self.ensemble:
-            self._check_other(other, "ensemble")
+            self._check_other(other, "ensemble", (TorchEstimator,))
         if isinstance(self.features, str) and self.features != "auto":
             raise InvalidInputError(f'features: "auto", a list of layers or None is needed, not {self.features!r}')
-        for model in self._models if isinstance(self.features, (list, tuple)) else ():
+        for model in self._sources() if isinstance(self.features, (list, tuple)) else ():
             for layer in self.features or ():
                 layer_called(model.model, layer)
 
     # -- the attack ----------------------------------------------------------------------------------------------------
 
-    def _prepare(self) -> None:
-        self._source = self._gradient_source()
+    def _search(self, batch: Batch) -> list[tuple[Candidate, AttackResult]]:
+        source = self._gradient_source(batch)
+        return (self._smallest_change if self.minimal else self._steps)(batch, source)
 
-    def _search(
-        self, x: Tensor, wish: Objective, weight: Tensor | None, eps: list[float]
-    ) -> tuple[Tensor, list[AttackResult]]:
-        return (self._smallest_of_each if self.minimal else self._steps)(x, wish, weight, eps)
-
-    def _steps(
-        self, x: Tensor, wish: Objective, weight: Tensor | None, eps: list[float]
-    ) -> tuple[Tensor, list[AttackResult]]:
-        """Algorithm 1 for photos (n, 3, H, W): gradients of unit norm, added up, at a budget that grows to ``eps``.
+    def _steps(self, batch: Batch, source: gradients.Source) -> list[tuple[Candidate, AttackResult]]:
+        """Algorithm 1: gradients of unit norm, added up, at a budget that grows to ``eps``.
 
         N unit steps in unrelated directions add up to sqrt(N); the paper's own step is eps / 1.77 for N = 3.
         """
-        placings = [self._placing(photo, None if weight is None else weight[i]) for i, photo in enumerate(x)]
-        adversarial = torch.stack([self._start(placing, e) for placing, e in zip(placings, eps, strict=True)])
+        n, noisy = len(batch), self.random_init
+        candidates = [self._start(space, eps) for space, eps in zip(batch.spaces, batch.eps, strict=True)]
         # The first look is at the photo itself, unless that begins with noise.
-        before = self._verdict(x, wish).success.tolist() if self.random_init else [False] * len(x)
-        taken, asked, active = [0] * len(x), [int(self.random_init)] * len(x), list(range(len(x)))
-        curves: list[list[float]] = [[] for _ in x]
-        step, total = torch.zeros_like(x), torch.zeros_like(x)
+        before = batch.evaluate(batch.start).success.tolist() if noisy else [False] * n
+        taken, asked, active = [0] * n, [int(noisy)] * n, list(range(n))
+        curves: list[list[float]] = [[] for _ in range(n)]
+        step, total = torch.zeros_like(batch.start), torch.zeros_like(batch.start)
         for k in range(self.max_iter):
-            some = slice(None) if len(active) == len(x) else active  # a slice copies nothing
-            decide = self.early_stop or (k == 0 and not self.random_init)
-            gradient, success, loss, apart = self._look(adversarial[some], wish.take(active), decide=decide)
-            gradient = gradient if weight is None else gradient * weight[some]
+            some = slice(None) if len(active) == n else active  # a slice copies nothing
+            photos = torch.stack([candidates[i].seen for i in active])
+            decide = self.early_stop or (k == 0 and not noisy)
+            gradient, success, loss, apart = self._gradient(batch, source, photos, active, decide=decide)
             step[some] = self.momentum * step[some] - unit(gradient, self._norm)
             total[some] += step[some]
-            for i, reached, value in zip(tuple(active), success.tolist(), loss.tolist(), strict=True):
+            for i, reached, value in zip(tuple(active), success, loss, strict=True):
                 curves[i].append(value)
                 asked[i] += apart
-                before[i], taken[i] = before[i] or (k == 0 and reached and not self.random_init), k + 1
+                before[i], taken[i] = before[i] or (k == 0 and reached and not noisy), k + 1
                 if reached and self.early_stop:
                     active.remove(i)
                 else:
-                    budget, last = eps[i] * math.sqrt((k + 1) / self.max_iter), k + 1 == self.max_iter
-                    exact = last or self.early_stop
-                    adversarial[i] = placings[i].at(total[i], budget, exact=exact)
+                    budget, last = batch.eps[i] * math.sqrt((k + 1) / self.max_iter), k + 1 == self.max_iter
+                    candidates[i] = batch.spaces[i].at(total[i], budget, exact=last or self.early_stop)
             if not active:
                 break
-        return self._judged(x, adversarial, wish, before, taken, asked, curves)
+        return self._records(batch, candidates, before, self._passes(taken), asked, curves)
 
-    def _smallest_of_each(
-        self, x: Tensor, wish: Objective, weight: Tensor | None, eps: list[float]
-    ) -> tuple[Tensor, list[AttackResult]]:
-        """:meth:`_smallest` for each of some photos: every bisection goes its own way."""
-        found, results = x.clone(), []
-        for i, most in enumerate(eps):
-            one = slice(i, i + 1)
-            found[one], result = self._smallest(x[one], wish.take([i]), None if weight is None else weight[one], most)
-            results += result
-        return found, results
-
-    def _smallest(
-        self, x: Tensor, wish: Objective, weight: Tensor | None, eps: float
-    ) -> tuple[Tensor, list[AttackResult]]:
-        """The smallest perturbation of one photo that succeeds, at most ``eps``.
+    def _smallest_change(self, batch: Batch, source: gradients.Source) -> list[tuple[Candidate, AttackResult]]:
+        """The smallest perturbation that succeeds, at most ``eps``.
 
         At the smallest perturbation the change is parallel to the gradient there, not to that at x. So: bisect the
         budget along the direction, take the gradient at the end, average it into the direction, and bisect again.
         """
-        placing = self._placing(x[0], None if weight is None else weight[0])
-        gradient, success, _, apart = self._look(placing.grid[None], wish)
-        if bool(success):
-            return self._judged(x, placing.grid[None], wish, [True], [1], [apart], [[]])
-        reach: float | None = None
-        best, direction, curve = placing.grid[None], torch.zeros_like(x), [math.inf]
+        n = len(batch)
+        best, ends = [space.start for space in batch.spaces], [space.start for space in batch.spaces]
+        gradient, before, losses, apart = self._gradient(batch, source, batch.start, range(n))
+        active = [i for i in range(n) if not before[i]]
+        gradient, direction = gradient[active], torch.zeros_like(gradient)
+        reach: list[float | None] = [None] * n
+        curves: list[list[float]] = [[] if before[i] else [math.inf] for i in range(n)]
+        rounds, stale = [1] * n, [0] * n
         for k in range(self.max_iter):
-            downhill = -gradient if weight is None else -gradient * weight
-            direction = (direction * k + downhill) / (k + 1)
-            along = direction[0]
-            found, found_at, trail = self._bisect(placing, along, wish, eps, reach)
-            curve += trail
-            if found is None:
-                best = found = placing.at(along, eps)[None] if reach is None else best
-            elif reach is None or found_at < reach:
-                best, reach = found, found_at
-            if k + 1 < self.max_iter:
-                gradient, *_ = self._look(found, wish, decide=False)
-                curve.append(curve[-1])
-        return self._judged(x, best, wish, [False], [self.max_iter], [len(curve) - self.max_iter + apart], [curve])
+            direction[active] = (direction[active] * k - gradient) / (k + 1)
+            expected, first = [reach[i] for i in active], [losses[i] for i in active]
+            found = self._smallest(batch, active, list(direction[active]), expected, first)
+            for i, one in zip(active, found, strict=True):
+                curves[i] += one.trail
+                rounds[i], least = k + 1, reach[i]
+                if one.candidate is None:
+                    ends[i] = best[i] if least else batch.spaces[i].at(direction[i], batch.eps[i])
+                else:
+                    ends[i] = one.candidate
+                if least is None or one.budget < least:
+                    best[i], reach[i] = ends[i], None if one.candidate is None else one.budget
+                stale[i] = stale[i] + 1 if least and one.budget > least * (1 - CLOSE) else 0
+            active = [i for i in active if stale[i] < PATIENT]
+            if not active or k + 1 == self.max_iter:
+                break
+            photos = torch.stack([ends[i].seen for i in active])
+            gradient, *_ = self._gradient(batch, source, photos, active, decide=False)
+            for i in active:
+                curves[i].append(curves[i][-1])
+        asked = [int(apart) + (0 if before[i] else len(curves[i]) - rounds[i]) for i in range(n)]
+        return self._records(batch, best, before, self._passes(rounds), asked, curves)
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
 
-    def _look(self, photos: Tensor, wish: Objective, *, decide: bool = True) -> tuple[Tensor, Tensor, Tensor, bool]:
-        """Gradient at photos (n, 3, H, W), success (n,), binding only where it decides something, and loss (n,).
+    def _gradient(
+        self, batch: Batch, source: gradients.Source, photos: Tensor, indices: Sequence[int], *, decide: bool = True
+    ) -> tuple[Tensor, list[bool], list[float], bool]:
+        """Masked gradient at photos (n, 3, h, w); success, binding only where it decides something; loss.
 
-        And whether that took a query of its own, as a judge's verdict does. The loss is NaN where the options leave
-        none that is the attacked model's own, at these photos.
+        And whether that took a query of its own, as a success oracle's does. The loss is NaN where the options leave
+        none that is the source model's own, at these photos.
         """
-        gradient, success, loss = self._source(photos, wish, decide and self.judge is None)
-        apart = decide and (success is None or self.judge is not None)
+        own = self.success_oracle is None
+        gradient, success, loss = source(photos, batch.objective.take(indices), decide and own)
+        apart = decide and (success is None or not own)
         if apart:
-            success = self._verdict(photos, wish).success
-        success = torch.zeros(len(photos), dtype=torch.bool) if success is None else success
-        loss = torch.full((len(photos),), math.nan) if loss is None else loss
-        return gradient, success, loss, apart
+            success = batch.evaluate(photos, indices).success
+        if batch.weight is not None:
+            gradient = gradient * batch.weight[list(indices)]
+        successes = [False] * len(photos) if success is None else success.tolist()
+        losses = [math.nan] * len(photos) if loss is None else loss.tolist()
+        return gradient, successes, losses, apart
 
-    @property
-    def _models(self) -> list[PyTorchSaliencyRegressor]:
+    def _sources(self) -> list[Any]:
         return [self.estimator, *self.ensemble]
 
-    def _gradient_source(self) -> transfer.Source:
+    def _models(self) -> list[Any]:
+        return [*super()._models(), *self.ensemble]
+
+    def _halvings(self, size: tuple[int, int]) -> int:
+        # Filters, copies and contrast are those of the photo itself.
+        plain = not (self.smoothing or self.contrast or self.averaging or self.diversity or self.ensemble)
+        return super()._halvings(size) if plain else 0
+
+    def _gradient_source(self, batch: Batch) -> gradients.Source:
         """The options for transfer, one about the other."""
         sources = []
-        for model in self._models:
+        for model in (batch.estimator, *self.ensemble):
             sources.append(
-                transfer.plain(model)
+                gradients.plain(model)
                 if self.features is None
-                else transfer.with_features(model, self.features, self.feature_weight)
+                else gradients.with_features(model, self.features, self.feature_weight)
             )
-        source = transfer.ensembled(sources) if len(sources) > 1 else sources[0]
+        source = gradients.ensembled(sources) if len(sources) > 1 else sources[0]
         if self.averaging:
-            source = transfer.averaged(source, self.averaging, self.draws, self.seed, self._clip)
+            source = gradients.averaged(source, self.averaging, self.draws, self.seed, self._clip)
         if self.diversity:
-            source = transfer.diverse(source, self.diversity, self.seed, self._clip)
+            source = gradients.diverse(source, self.diversity, self.seed, self._clip)
         if self.smoothing:
-            source = transfer.smoothed(source, self.smoothing)
-        return transfer.with_contrast(source, self.contrast) if self.contrast else source
+            source = gradients.smoothed(source, self.smoothing)
+        return gradients.with_contrast(source, self.contrast) if self.contrast else source
 
     @property
-    def _needs_places(self) -> bool:
-        return super()._needs_places or self.features is not None or self.contrast > 0
+    def _needs_peaks(self) -> bool:
+        return super()._needs_peaks or self.features is not None or self.contrast > 0
 
-    @property
-    def _passes(self) -> int:  # type: ignore[override]
-        return len(self._models) * (1 + self.draws * len(self.averaging))
+    def _passes(self, steps: Sequence[int]) -> list[int]:
+        """Passes through a model that so many gradients took, Grad-CAM's included."""
+        each = len(self._sources()) * (1 + self.draws * len(self.averaging))
+        return [count * each + (self.mask == "grad-cam") for count in steps]
 
-    def _start(self, placing: Placing, eps: float) -> Tensor:
+    def _start(self, space: Space, eps: float) -> Candidate:
         if not self.random_init:
-            return placing.grid
-        noise = photo_noise(placing.grid, self.seed, self._clip)
-        return placing.at(noise if placing.movable is None else noise * placing.movable, 0.01 * eps)
+            return space.start
+        noise = photo_noise(space.start.seen, self.seed, self._clip)
+        movable = space.movable if isinstance(space, PhotoSpace) else None
+        return space.at(noise if movable is None else noise * movable, 0.01 * eps)

@@ -129,7 +129,7 @@ def _check_same_run(halfway: Path, about: dict[str, Any]) -> None:
 
 def _teacher(name: str, weights: Path | None, gives: str, device: str) -> tuple[Any, str]:
     from art_crop.checks import check_choice
-    from art_crop.estimators.torch_regressor import resolve_device
+    from art_crop.estimators.placement import resolve_device
     from art_crop.training.sources import callable_teacher, estimator_teacher, import_callable
 
     check_choice(gives, "gives", ("density", "log-density"))

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from art_crop.errors import InvalidInputError
 
-__all__ = ["layer_called", "layer_names", "watched"]
+__all__ = ["layer_called", "layer_for_grad_cam", "layer_names", "watched"]
+
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Softplus, nn.Sigmoid, nn.Tanh)
 
 
 def layer_names(model: nn.Module) -> list[str]:
@@ -56,3 +58,24 @@ def watched(model: nn.Module, name: str) -> Iterator[Callable[[], Tensor]]:
         yield take
     finally:
         handle.remove()
+
+
+def layer_for_grad_cam(model: nn.Module, layer: str | None) -> nn.Module:
+    """Choose the module whose activations Grad-CAM weights: the named one, or the last wide convolution, activated.
+
+    Raises:
+        InvalidInputError: No such module; none is named and the model has no convolution of 8 or more channels.
+    """
+    modules: dict[str, nn.Module] = dict(model.named_modules())
+    if layer is not None:
+        if layer not in modules:
+            raise InvalidInputError(
+                f"layer: the name of a module is needed, not {layer!r}: {', '.join(filter(None, modules))}"
+            )
+        return modules[layer]
+    listed = [module for module in modules.values() if not list(module.children())]
+    wide = [k for k, m in enumerate(listed) if isinstance(m, nn.Conv2d) and m.out_channels >= 8]
+    if not wide:
+        raise InvalidInputError("layer: this model has no convolution of 8 or more channels; name a layer for Grad-CAM")
+    after = [module for module in listed[wide[-1] + 1 :] if not isinstance(module, nn.BatchNorm2d)][:1]
+    return after[0] if after and isinstance(after[0], ACTIVATIONS) else listed[wide[-1]]

@@ -2,33 +2,66 @@
 
 from __future__ import annotations
 
+import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from art.estimators.estimator import BaseEstimator, NeuralNetworkMixin
 from art.estimators.regression.regressor import RegressorMixin
+from torch import Tensor
 
 from art_crop.checks import check_choice, check_clip_values, check_int, check_range, reject_unknown
 from art_crop.errors import InvalidInputError, QueryLimitError
-from art_crop.estimators.photo_estimator import PhotoEstimator, check_keywords, default_input_shape
+from art_crop.estimators.base import (
+    Evaluation,
+    check_keywords,
+    check_objective,
+    check_photos,
+    check_shape_and_range,
+    default_input_shape,
+    photo_batch,
+    set_params_or_none,
+)
 from art_crop.estimators.saliency import PlainRule, crops_of
-from art_crop.geometry import DEFAULT_RATIOS, Region, Window, check_ratios, crop_window, window_contains
-from art_crop.objectives import CropContainsRegion, PeakInRegion, SaliencyOutput, ScoreBeyond
+from art_crop.geometry import DEFAULT_RATIOS, Window, check_ratios, crop_window
+from art_crop.models.cropper import FilePrediction, file_prediction
+from art_crop.objectives import BoxOutput, SaliencyOutput
 
-__all__ = ["BlackBoxQualityRegressor", "BlackBoxSaliencyRegressor"]
+__all__ = ["BlackBox", "BlackBoxQualityRegressor", "BlackBoxSaliencyRegressor"]
 
 Array = np.ndarray[Any, Any]
 Answer = Literal["map", "point", "crops"]
+_AT_ONCE = 16
 
 
-class _BlackBox(PhotoEstimator, RegressorMixin, NeuralNetworkMixin, BaseEstimator):
+class BlackBox(RegressorMixin, NeuralNetworkMixin, BaseEstimator):
     """A callable asked in batches; one query is one photo.
 
     ``NeuralNetworkMixin`` is there because ART's query attacks ask for it; there is no gradient.
+
+    Args:
+        predict_fn: Photos in the layout of ``channels_first``, float32 in ``clip_values`` -> an answer a photo.
+        input_shape: Shape of a photo; -1 where any height or width is accepted.
+        clip_values: Lowest and highest value of a pixel.
+        channels_first: Whether photos are (N, 3, H, W) or (N, H, W, 3).
+        max_queries: How many photos may be asked about; None: any number.
+        preprocessing_defences: ART preprocessors before the callable.
+        postprocessing_defences: ART postprocessors on its answers.
+        preprocessing: ART's (mean, std) or preprocessor.
+
+    Raises:
+        InvalidInputError: An argument that is none of these.
     """
 
+    task: str = ""
+    name: str | None = None
+    weights_sha256: str | None = None
+    slack: float = 1e-5
+    device = torch.device("cpu")
     estimator_params: ClassVar[list[str]] = [
         *BaseEstimator.estimator_params,
         *NeuralNetworkMixin.estimator_params,
@@ -63,17 +96,31 @@ class _BlackBox(PhotoEstimator, RegressorMixin, NeuralNetworkMixin, BaseEstimato
 
     def _check_params(self) -> None:
         super()._check_params()
+        check_shape_and_range(self)
         if not callable(self.model):
             raise InvalidInputError(f"predict_fn: a callable is needed, not {type(self.model).__name__}")
         if self.max_queries is not None:
             check_int(self.max_queries, "max_queries", at_least=1)
+
+    def set_params(self, **kwargs: Any) -> None:
+        """Change parameters, all or, where one of them is refused, none.
+
+        Raises:
+            InvalidInputError: An unknown name or a value that is not allowed.
+        """
+        set_params_or_none(self, super().set_params, kwargs)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Shape of one photo in this estimator's layout; -1 where any height or width is accepted."""
+        return self._input_shape
 
     def reset_queries(self) -> None:
         """Start counting from 0 again."""
         self.query_count = 0
 
     def predict(self, x: Array, batch_size: int = 128, **kwargs: Any) -> Array:
-        """Answers for photos, float32, one row a photo; each photo is one query.
+        """Ask about photos: answers float32, one row a photo; each photo is one query.
 
         Raises:
             InvalidInputError: Photos of a wrong layout, type or range; an answer of a wrong shape or not finite.
@@ -81,7 +128,7 @@ class _BlackBox(PhotoEstimator, RegressorMixin, NeuralNetworkMixin, BaseEstimato
         """
         check_keywords(kwargs, "predict")
         check_int(batch_size, "batch_size", at_least=1)
-        x = self._photos(x)
+        x = check_photos(self, x)
         if self.max_queries is not None and self.query_count + len(x) > self.max_queries:
             raise QueryLimitError(
                 f"{len(x)} more queries after {self.query_count} would exceed the limit of {self.max_queries} "
@@ -100,20 +147,85 @@ class _BlackBox(PhotoEstimator, RegressorMixin, NeuralNetworkMixin, BaseEstimato
         answers: Array = self._apply_postprocessing(np.concatenate(rows), fit=False)
         return answers
 
+    @abstractmethod
     def _checked(self, answer: Array, count: int) -> Array:
-        raise NotImplementedError
+        """An answer for ``count`` photos, of the right shape."""
+
+    @abstractmethod
+    def _as_output(self, answer: Array, size: tuple[int, int]) -> Any:
+        """What objectives are called with, from answers for photos (width, height)."""
+
+    def output(self, x: Array) -> Any:
+        """Ask about numpy photos, and give what objectives are called with; each photo is one query."""
+        answer = self.predict(x)
+        return self._as_output(answer, (x.shape[3], x.shape[2]) if self.channels_first else (x.shape[2], x.shape[1]))
+
+    def output_of_file(self, path: str | Path) -> Any:
+        """Ask about a file's upright photo, behind the defences, and give what objectives are called with.
+
+        Raises:
+            ImageFileError: Not a readable photo.
+        """
+        return self.output(self.to_array(photo_batch(path, self.clip_values)))
+
+    def evaluate(self, x: Tensor | Array, objective: Any) -> Evaluation:
+        """Ask about photos, and compute loss and success (N,); each photo is one query.
+
+        Args:
+            x: Tensor photos (N, 3, H, W), or numpy photos in the estimator's layout.
+            objective: For N photos.
+
+        Raises:
+            InvalidInputError: As ``predict``; an objective for another task or other photos, or that answers of this
+                kind cannot decide (a peak in a region, from crop windows).
+            QueryLimitError: As ``predict``.
+        """
+        photos = self.to_array(x) if isinstance(x, Tensor) else x
+        check_objective(objective, len(photos), self.task)
+        verdict = objective(self.output(photos))
+        return Evaluation(verdict.loss, verdict.success)
+
+    def evaluate_file(self, path: str | Path, objective: Any) -> Evaluation:
+        """Ask about a file, and compute loss and success, (1,) each; errors as :meth:`evaluate`."""
+        check_objective(objective, 1, self.task)
+        verdict = objective(self.output_of_file(path))
+        return Evaluation(verdict.loss, verdict.success)
+
+    def judge(self, x: Array, objective: Any) -> Array:
+        """Tell success (N,) bool: an old name for ``evaluate(x, objective).success``."""
+        warnings.warn("judge: use evaluate(x, objective).success", DeprecationWarning, stacklevel=2)
+        return self.evaluate(x, objective).success.numpy()
+
+    # -- photos in and out, as for the torch estimators ----------------------------------------------------------------
+
+    def chunks(self, count: int, at_most: int | None = None) -> list[slice]:
+        """Divide photos into those that are asked about at once."""
+        size = min(_AT_ONCE, at_most or _AT_ONCE)
+        return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+    def to_tensor(self, x: Array, name: str = "x") -> Tensor:
+        """Check numpy photos and turn them into a float32 tensor (N, 3, H, W); errors as ``predict``."""
+        photos = check_photos(self, x, name)
+        return torch.from_numpy(np.ascontiguousarray(photos if self.channels_first else photos.transpose(0, 3, 1, 2)))
+
+    def to_array(self, x: Tensor) -> Array:
+        """Turn tensor photos (N, 3, H, W) into numpy ones in this estimator's layout."""
+        array: Array = x.detach().cpu().numpy()
+        return array if self.channels_first else np.ascontiguousarray(array.transpose(0, 2, 3, 1))
+
+    # -- what ART asks for ---------------------------------------------------------------------------------------------
 
     def fit(self, x: Array, y: Any, **kwargs: Any) -> None:
         """Not possible: the model can only be asked."""
         raise NotImplementedError("a query-only model cannot be trained")
 
     def compute_loss(self, x: Array, y: Any, reduction: str = "none", **kwargs: Any) -> Array:
-        """Sum of squared differences between answer and ``y``, per photo (N,), or their ``"mean"`` or ``"sum"``."""
+        """Compute the sum of squared differences between answer and ``y``, per photo (N,), or their mean or sum."""
         reject_unknown(kwargs, (), "compute_loss")
         return self.compute_loss_from_predictions(self.predict(x), y, reduction)
 
     def compute_loss_from_predictions(self, pred: Array, y: Any, reduction: str = "none", **kwargs: Any) -> Array:
-        """Sum of squared differences between answers and ``y``, per photo (N,), or their ``"mean"`` or ``"sum"``.
+        """Compute the sum of squared differences between answers and ``y``, per photo (N,), or their mean or sum.
 
         Raises:
             InvalidInputError: ``y`` is not finite, or not of the answers' shape (for scores (N,), (N, 1) will also do).
@@ -147,7 +259,7 @@ def _finite(answer: Array, expected: str, good: bool) -> Array:
     return answer
 
 
-class BlackBoxSaliencyRegressor(_BlackBox):
+class BlackBoxSaliencyRegressor(BlackBox):
     """A cropper that can only be asked: any callable from photos to a map, a salient point or crop windows.
 
     Args:
@@ -160,6 +272,8 @@ class BlackBoxSaliencyRegressor(_BlackBox):
         **kwargs: ``input_shape``, ``clip_values``, ``channels_first``, ``max_queries``, ART's preprocessing and
             postprocessing.
     """
+
+    task = "saliency"
 
     def __init__(
         self,
@@ -174,78 +288,67 @@ class BlackBoxSaliencyRegressor(_BlackBox):
         self.returns, self.ratios, self.log_density = returns, check_ratios(ratios), log_density
         super().__init__(predict_fn, **kwargs)
 
+    @property
+    def rule(self) -> PlainRule:
+        """Where the cells of its maps stand."""
+        return PlainRule(self.log_density)
+
     def _checked(self, answer: Array, count: int) -> Array:
         if self.returns == "map":
             return _finite(answer, f"({count}, h, w)", answer.ndim == 3 and len(answer) == count)
         expected = (count, 2) if self.returns == "point" else (count, len(self.ratios), 4)
         return _finite(answer, str(expected), answer.shape == expected)
 
-    def _size(self, x: Array) -> tuple[int, int]:
-        return (x.shape[3], x.shape[2]) if self.channels_first else (x.shape[2], x.shape[1])
-
-    def _map_output(self, x: Array, maps: Array) -> SaliencyOutput:
-        size, rule = self._size(x), PlainRule(self.log_density)
-        positions = rule.positions((maps.shape[1], maps.shape[2]), size)
-        nobody = torch.zeros(len(maps), dtype=torch.bool)
-        return SaliencyOutput(torch.from_numpy(maps), positions.x, positions.y, size, lambda: nobody, self.log_density)
+    def _as_output(self, answer: Array, size: tuple[int, int]) -> SaliencyOutput | BoxOutput:
+        if self.returns == "map":
+            return self.rule.output(torch.from_numpy(answer), size)
+        if self.returns == "point":
+            return BoxOutput(size, points=torch.from_numpy(answer))
+        return BoxOutput(size, windows=torch.from_numpy(answer), ratios=self.ratios)
 
     def crop(self, x: Array, ratios: Sequence[float] | None = None) -> Array:
-        """Crop windows (N, R, 4), integers. From a map or a point they follow by the cropper's rule.
+        """Find crop windows (N, R, 4), integers. From a map or a point they follow by the cropper's rule.
 
         Raises:
             InvalidInputError: Ratios other than those the callable answers for, where it returns crops.
         """
-        chosen = self.ratios if ratios is None else check_ratios(ratios)
-        answer = self.predict(x)
-        if self.returns == "crops":
-            if not set(chosen) <= set(self.ratios):
-                raise InvalidInputError(f"ratios: this model answers for {self.ratios} only, not {chosen}")
-            return np.rint(answer[:, [self.ratios.index(ratio) for ratio in chosen]]).astype(np.int64)
-        size = self._size(x)
-        if self.returns == "map":
-            output = self._map_output(x, answer)
-            positions = PlainRule(self.log_density).positions((answer.shape[1], answer.shape[2]), size)
-            return crops_of(answer, positions, size, output.symmetric().numpy(), chosen)[1]
-        windows = [[crop_window(*size, (int(p[0]), int(p[1])), ratio) for ratio in chosen] for p in answer]
-        return np.array(windows, np.int64)
+        return self._windows(self.output(x), self.ratios if ratios is None else check_ratios(ratios))
 
-    def judge(self, x: Array, objective: PeakInRegion | CropContainsRegion) -> Array:
-        """Success (N,) bool of an objective, one query a photo, whatever the model answers with.
+    def _windows(self, output: SaliencyOutput | BoxOutput, ratios: Sequence[float]) -> Array:
+        if isinstance(output, SaliencyOutput):
+            return crops_of(output, ratios)[1]
+        if output.windows is not None:
+            if not set(ratios) <= set(output.ratios):
+                raise InvalidInputError(f"ratios: this model answers for {output.ratios} only, not {tuple(ratios)}")
+            chosen = output.windows[:, [output.ratios.index(ratio) for ratio in ratios]]
+            whole: Array = np.rint(chosen.numpy()).astype(np.int64)
+            return whole
+        assert output.points is not None
+        points = [(int(x), int(y)) for x, y in output.points.tolist()]
+        return np.array([[crop_window(*output.size, point, ratio) for ratio in ratios] for point in points], np.int64)
+
+    def predict_file(self, path: str | Path, ratios: Sequence[float] | None = None) -> FilePrediction:
+        """Ask about a file, and give salient point, crops and map, as far as the model tells them.
+
+        Where it answers with crops alone, the salient point is the middle of the first, and the map is of size 0.
 
         Raises:
-            InvalidInputError: An objective that these answers cannot decide (a peak in a region, from crop windows; a
-                column peak, from points), or that speaks of more or fewer photos.
+            ImageFileError: Not a readable photo.
+            InvalidInputError: A ratio for which the model does not answer.
         """
-        if len(objective) != len(x):
-            raise InvalidInputError(f"objective: it speaks of {len(objective)} photos, x holds {len(x)}")
-        answer = self.predict(x)
-        if self.returns == "map":
-            return objective(self._map_output(x, answer)).success.numpy()
-        size = self._size(x)
-        if isinstance(objective, CropContainsRegion):
-            if self.returns == "crops" and not set(objective.ratios) <= set(self.ratios):
-                raise InvalidInputError(f"ratios: this model answers for {self.ratios} only, not {objective.ratios}")
-            return np.array(
-                [self._shows(row, r, objective.ratios, size) for row, r in zip(answer, objective.regions, strict=True)]
-            )
-        if self.returns == "point" and objective.by == "cell":
-            boxes = [region.pixels(*size) for region in objective.regions]
-            return np.array(
-                [b[0] <= p[0] <= b[2] and b[1] <= p[1] <= b[3] for p, b in zip(answer, boxes, strict=True)], bool
-            )
-        raise InvalidInputError(
-            f"objective: a model that returns {self.returns} cannot decide where its map has a peak"
-        )
-
-    def _shows(self, row: Array, region: Region, ratios: Sequence[float], size: tuple[int, int]) -> bool:
-        if self.returns == "crops":
-            windows = [Window(*np.rint(row[self.ratios.index(ratio)]).astype(int).tolist()) for ratio in ratios]
-        else:
-            windows = [crop_window(*size, (int(row[0]), int(row[1])), ratio) for ratio in ratios]
-        return all(window_contains(window, region, *size) for window in windows)
+        output = self.output_of_file(path)
+        chosen = self.ratios if ratios is None else check_ratios(ratios)
+        if isinstance(output, SaliencyOutput):
+            return file_prediction(output, chosen)
+        windows = tuple(Window(*map(int, row)) for row in self._windows(output, chosen)[0])
+        first = windows[0]
+        point = (first.left + first.width // 2, first.top + first.height // 2)
+        if output.points is not None:
+            point = (int(output.points[0, 0]), int(output.points[0, 1]))
+        return FilePrediction(point, windows, np.zeros((0, 0), np.float32), False, output.size)
 
 
-class BlackBoxQualityRegressor(_BlackBox):
+class BlackBoxQualityRegressor(BlackBox):
     """A quality model that can only be asked: any callable from photos to scores (n,) or (n, 1).
 
     Args:
@@ -255,6 +358,8 @@ class BlackBoxQualityRegressor(_BlackBox):
         **kwargs: ``input_shape``, ``clip_values``, ``channels_first``, ``max_queries``, ART's preprocessing and
             postprocessing.
     """
+
+    task = "quality"
 
     def __init__(
         self,
@@ -271,6 +376,13 @@ class BlackBoxQualityRegressor(_BlackBox):
         _finite(answer, f"({count},) or ({count}, 1)", answer.shape in ((count,), (count, 1)))
         return answer.reshape(count)
 
-    def judge(self, x: Array, objective: ScoreBeyond) -> Array:
-        """Success (N,) bool of an objective, one query a photo."""
-        return objective(torch.from_numpy(self.predict(x))).success.numpy()
+    def _as_output(self, answer: Array, size: tuple[int, int]) -> Tensor:
+        return torch.from_numpy(answer)
+
+    def predict_file(self, path: str | Path) -> float:
+        """Ask about a file, and give its score.
+
+        Raises:
+            ImageFileError: Not a readable photo.
+        """
+        return float(self.output_of_file(path)[0])

@@ -20,18 +20,18 @@ from torch import Tensor, nn
 
 from art_crop.checks import check_int, check_number
 from art_crop.errors import InvalidInputError
-from art_crop.estimators.photo_estimator import check_keywords, default_input_shape
+from art_crop.estimators.base import check_keywords, default_input_shape
 from art_crop.estimators.placement import frozen
-from art_crop.estimators.torch_losses import TorchLosses, rows_of_numbers
+from art_crop.estimators.torch_estimator import GRADIENT_DTYPES, TorchEstimator, rows_of_numbers
 from art_crop.functional.precision import exact_float32, gradient_autocast
-from art_crop.objectives import LabelDistance, Objective, Verdict
+from art_crop.objectives import LabelDistance, Objective
 
 __all__ = ["PyTorchPhotoClassifier"]
 
 Array = np.ndarray[Any, Any]
 
 
-class PyTorchPhotoClassifier(TorchLosses, PyTorchClassifier):
+class PyTorchPhotoClassifier(TorchEstimator, PyTorchClassifier):
     """A white-box classifier: photos -> logits (N, ``nb_classes``).
 
     The loss of ``loss_gradient(x, y)`` and ``compute_loss`` is each photo's own cross-entropy. Labels y are whole
@@ -53,9 +53,10 @@ class PyTorchPhotoClassifier(TorchLosses, PyTorchClassifier):
         InvalidInputError: An argument that is none of these; when used, a model that gives another shape.
     """
 
+    task = "classification"
     estimator_params: ClassVar[list[str]] = [
-        *TorchLosses.estimator_params,
-        *(name for name in PyTorchClassifier.estimator_params if name not in TorchLosses.estimator_params),
+        *TorchEstimator.estimator_params,
+        *(name for name in PyTorchClassifier.estimator_params if name not in TorchEstimator.estimator_params),
         "labels",
         "slack",
     ]
@@ -135,8 +136,14 @@ class PyTorchPhotoClassifier(TorchLosses, PyTorchClassifier):
     def _distance(self, y: Tensor) -> Objective:
         return LabelDistance(y)
 
-    def _from_predictions(self, prediction: Tensor, y: Tensor) -> Verdict:
-        return LabelDistance(y)(prediction)
+    def predict_file(self, path: str | Path) -> Array:
+        """Predict the logits (nb_classes,) of a file, behind the defences.
+
+        Raises:
+            ImageFileError: Not a readable photo.
+        """
+        logits: Array = self.output_of_file(path)[0].cpu().numpy()
+        return logits
 
     # -- what ART's attacks ask of a classifier beyond a loss ----------------------------------------------------------
 
@@ -164,7 +171,7 @@ class PyTorchPhotoClassifier(TorchLosses, PyTorchClassifier):
             stack.enter_context(torch.enable_grad())
             for chunk in self.chunks(len(tensor)):
                 photos = tensor[chunk].detach().to(self.device).requires_grad_()
-                with gradient_autocast(self.device, self._autocast):
+                with gradient_autocast(self.device, GRADIENT_DTYPES[self.gradient_dtype]):
                     logits = self.forward_output(photos)
                 columns = logits.gather(1, wanted[chunk]).sum(0)
                 rows = [

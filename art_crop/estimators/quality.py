@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from art.estimators.regression.regressor import RegressorMixin
 from torch import Tensor, nn
 
 from art_crop.checks import check_number, check_range
 from art_crop.errors import InvalidInputError
-from art_crop.estimators.torch_regressor import TorchRegressor
+from art_crop.estimators.torch_estimator import TorchEstimator
 from art_crop.objectives import ScoreDistance, Verdict
 
 __all__ = ["PyTorchQualityRegressor"]
 
 
-class PyTorchQualityRegressor(TorchRegressor):
+class PyTorchQualityRegressor(TorchEstimator, RegressorMixin):
     """A white-box quality model: photos -> scores (N,).
 
     Targets y of shape (N,) and (N, 1) mean the same; the loss of ``loss_gradient`` is each photo's own squared
@@ -27,14 +29,15 @@ class PyTorchQualityRegressor(TorchRegressor):
         score_range: Lowest and highest score of the scale.
         higher_is_better: Whether a higher score is a better photo.
         bin_values: Value of each of the K bins, for models that answer with a distribution.
-        **kwargs: As for every torch regressor here.
+        **kwargs: As for every torch estimator here.
 
     Raises:
         InvalidInputError: A score range that is empty; when used, an output of another shape.
     """
 
+    task = "quality"
     estimator_params: ClassVar[list[str]] = [
-        *TorchRegressor.estimator_params,
+        *TorchEstimator.estimator_params,
         "score_range",
         "higher_is_better",
         "bin_values",
@@ -72,6 +75,14 @@ class PyTorchQualityRegressor(TorchRegressor):
             # Not a matrix product, which autocast would compute in bfloat16.
             return (scores * torch.tensor(self.bin_values, device=scores.device)).sum(1)
         return _flat(scores, "model: output")
+
+    def predict_file(self, path: str | Path) -> float:
+        """Predict the score of a file, behind the defences.
+
+        Raises:
+            ImageFileError: Not a readable photo.
+        """
+        return float(self.output_of_file(path)[0])
 
     def _prediction(self, output: Tensor) -> Tensor:
         return output

@@ -21,7 +21,7 @@ from art_crop.errors import InvalidInputError
 from art_crop.estimators.classifier import PyTorchPhotoClassifier
 from art_crop.estimators.quality import PyTorchQualityRegressor
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
-from art_crop.estimators.torch_regressor import TorchRegressor
+from art_crop.estimators.torch_estimator import TorchEstimator
 from art_crop.geometry import Region
 from art_crop.objectives import PEAKS, Peak, PeakInRegion, SaliencyOutput
 
@@ -50,7 +50,7 @@ def region_grid(columns: int = 3, rows: int = 3) -> list[Region]:
 class _Logits(nn.Module):
     """The regressor's network, its defences, and the step from its output to logits."""
 
-    def __init__(self, regressor: TorchRegressor) -> None:
+    def __init__(self, regressor: TorchEstimator) -> None:
         super().__init__()
         self.network = regressor.model
         self.regressor = copy.copy(regressor)  # what is set on the regressor later does not change the view
@@ -83,18 +83,18 @@ def _decided(logits: Tensor, holds: Tensor) -> Tensor:
 
 
 class _RegionLogits(_Logits):
-    def __init__(self, regressor: TorchRegressor, regions: Sequence[Region], by: Peak) -> None:
+    def __init__(self, regressor: TorchEstimator, regions: Sequence[Region], by: Peak) -> None:
         super().__init__(regressor)
         self.regions, self.by = list(regions), by
 
     def logits(self, output: SaliencyOutput) -> Tensor:
-        wishes = [PeakInRegion([region] * len(output.saliency), by=self.by) for region in self.regions]
-        logits = torch.stack([wish.evidence(output) for wish in wishes], 1)
-        return _decided(logits, torch.stack([wish(output).success for wish in wishes], 1))
+        peaks = [PeakInRegion([region] * len(output.saliency), by=self.by) for region in self.regions]
+        logits = torch.stack([peak.evidence(output) for peak in peaks], 1)
+        return _decided(logits, torch.stack([peak(output).success for peak in peaks], 1))
 
 
 class _BinLogits(_Logits):
-    def __init__(self, regressor: TorchRegressor, edges: Sequence[float]) -> None:
+    def __init__(self, regressor: TorchEstimator, edges: Sequence[float]) -> None:
         super().__init__(regressor)
         self.width = (edges[-1] - edges[0]) / (len(edges) - 1)
         self.edges = [_float32_below(edge) for edge in edges]
@@ -113,24 +113,19 @@ def _float32_below(number: float) -> float:
     return float(np.nextafter(nearest, np.float32(-np.inf)) if float(nearest) > number else nearest)
 
 
-class _View(PyTorchPhotoClassifier):
-    """A classifier around a regressor: same photos, same device, same defences, and no others of its own."""
-
-    def __init__(self, estimator: TorchRegressor, model: _Logits, labels: Sequence[str]) -> None:
-        super().__init__(
-            model,
-            nb_classes=len(labels),
-            labels=labels,
-            input_shape=estimator.input_shape,
-            clip_values=tuple(float(value) for value in estimator.clip_values),
-            channels_first=estimator.channels_first,
-            device=estimator.device,
-            micro_batch=estimator.micro_batch,
-            gradient_dtype=estimator.gradient_dtype,
-        )
+def _settings(estimator: TorchEstimator) -> dict[str, Any]:
+    """What a view takes over: same photos, same device. Defences stand before the regressor inside it already."""
+    return {
+        "input_shape": estimator.input_shape,
+        "clip_values": tuple(float(value) for value in estimator.clip_values),
+        "channels_first": estimator.channels_first,
+        "device": estimator.device,
+        "micro_batch": estimator.micro_batch,
+        "gradient_dtype": estimator.gradient_dtype,
+    }
 
 
-class SaliencyClassifierView(_View):
+class SaliencyClassifierView(PyTorchPhotoClassifier):
     """A saliency regressor as a classifier: class k is "the peak lies in region k".
 
     The logit of a region is the greatest log density of a map cell in it (the objective
@@ -164,7 +159,8 @@ class SaliencyClassifierView(_View):
         if len(chosen) < FEWEST:
             raise InvalidInputError(f"regions: at least {FEWEST} are needed, for ART's attacks, not {len(chosen)}")
         names = [f"{r.x0:.3g},{r.y0:.3g},{r.x1:.3g},{r.y1:.3g}" for r in chosen]
-        super().__init__(estimator, _RegionLogits(estimator, chosen, by), names)
+        model = _RegionLogits(estimator, chosen, by)
+        super().__init__(model, nb_classes=len(names), labels=names, **_settings(estimator))
 
     @property
     def regions(self) -> list[Region]:
@@ -172,7 +168,7 @@ class SaliencyClassifierView(_View):
         return list(self.model.regions)
 
 
-class QualityClassifierView(_View):
+class QualityClassifierView(PyTorchPhotoClassifier):
     """A quality regressor as a classifier: class k is "the score lies in bin k".
 
     Bins are those of ``numpy.digitize(score, edges, right=True)``: below or at the first edge, up to the second, …,
@@ -200,9 +196,10 @@ class QualityClassifierView(_View):
             raise InvalidInputError(f"edges: increasing numbers are needed, not {self.edges}")
         between = [f"{low:g} to {high:g}" for low, high in zip(self.edges, self.edges[1:], strict=False)]
         names = [f"up to {self.edges[0]:g}", *between, f"above {self.edges[-1]:g}"]
-        super().__init__(estimator, _BinLogits(estimator, self.edges), names)
+        model = _BinLogits(estimator, self.edges)
+        super().__init__(model, nb_classes=len(names), labels=names, **_settings(estimator))
 
 
-def _check_kind(estimator: object, kind: type[TorchRegressor]) -> None:
+def _check_kind(estimator: object, kind: type[TorchEstimator]) -> None:
     if not isinstance(estimator, kind):
         raise InvalidInputError(f"estimator: a {kind.__name__} is needed, not {type(estimator).__name__}")

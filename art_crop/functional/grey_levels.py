@@ -1,164 +1,336 @@
-"""Perturbations in whole grey levels, chosen so that a cropper which rounds feels the most for the least change.
+"""Perturbations in whole grey levels, chosen so that a model which halves and rounds feels the most for the least L2.
 
-A written photo has uint8 pixels, and the cropper's first step is a 2x2 box mean that rounds down. At budgets below half
-a grey level per pixel a rounded gradient step is mostly zeros, while one single level in the right pixel lifts the mean
-of its block across the next integer: a block whose sum is 3 modulo 4 rises for 1 pixel-level, one whose sum is 0 modulo
-4 needs 4. So the moves on offer are "block entry up or down by one", each with its price in squared pixel levels and
-its worth, the gradient. Taking the best worth for the price until the budget is spent solves the linearised problem (a
-knapsack by density). Without halvings an entry is a pixel and a move costs 1.
+A written photo has uint8 pixels, and the cropper's first steps are 2x2 box means that round down. An entry of the
+halved photo rises by one level when the sum of its four pixels crosses the next multiple of 4: for 1 pixel-level where
+the sum is 3 modulo 4, for 4 where it is 0. So each level of each entry has a price, the squared pixel levels that it
+takes at least, and the search is a knapsack: the most worth (minus the gradient) for the price, until the budget is
+spent. It works at the halved size; full-size pixels are read once, for the prices, and written once.
+
+After its first level an entry rises further only with all four children, so the pixels of a block move in step, some of
+them behind the first ones by a level for each halving at most. With c_s pixels that are s levels behind, moving an
+entry by m levels costs the sum over s of c_s max(0, m - s)^2.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-__all__ = ["LevelMoves", "block_sum"]
+from art_crop.errors import InvalidInputError
 
-IMPOSSIBLE = 1e12
-BINS = 4096
+__all__ = ["LevelMoves"]
 
-
-def block_sum(x: Tensor, halvings: int) -> Tensor:
-    """Sum of each 2^k x 2^k block of (..., H, W), leaving out the rows and columns that halving drops."""
-    for _ in range(halvings):
-        height, width = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2
-        x = x[..., :height, :width]
-        x = x[..., 0::2, 0::2] + x[..., 0::2, 1::2] + x[..., 1::2, 0::2] + x[..., 1::2, 1::2]
-    return x
+STRIP = 2**20
+"""Values of the photo that are worked on at once."""
+BINS = 8192
+"""Bins of worth per price, 512 to a factor of 2."""
+FINE = 512
+"""Steps to a factor of 2 in the search for the highest price that a unit of worth justifies."""
 
 
-def _spread(x: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Each entry over its 2x2 block; zeros where halving drops a row or column of the finer ``shape``."""
-    wide = x.repeat_interleave(2, -2).repeat_interleave(2, -1)
-    return F.pad(wide, (0, shape[1] - wide.shape[-1], 0, shape[0] - wide.shape[-2]))
+def _blocks(strip: Tensor, halvings: int) -> Tensor:
+    """View a strip (C, H, W) as (2, 2) * halvings + (C, h, w): place in each 2x2 block, the finest halving's first."""
+    height, width, k = strip.shape[-2] >> halvings, strip.shape[-1] >> halvings, halvings
+    if k == 0:
+        return strip
+    channels, sides = len(strip), [2] * k
+    split = strip[..., : height << k, : width << k].view(channels, height, *sides, width, *sides)
+    return split.permute(*(axis for j in range(k) for axis in (1 + k - j, 2 + 2 * k - j)), 0, 1, k + 2)
 
 
-@dataclass(frozen=True)
-class _Moved:
-    """All entries of one halving level moved by one: their values now, pixels after the move, and prices."""
+def _behind(price: Tensor, needed: Tensor) -> Tensor:
+    """Tell which of 4 children (4, ...) are not among the ``needed`` cheapest, equal ones in order: uint8 0 or 1."""
+    first = {(i, j): (price[i] <= price[j]).view(torch.uint8) for i in range(4) for j in range(i + 1, 4)}
+    behind = torch.empty(price.shape, dtype=torch.bool, device=price.device)
+    for i in range(4):
+        rank = torch.full_like(price[i], 3 - i, dtype=torch.uint8)
+        for j in range(4):
+            rank = rank - first[i, j] if j > i else rank + first[j, i] if j < i else rank
+        torch.ge(rank, needed, out=behind[i])
+    return behind.view(torch.uint8)
 
-    values: Tensor
-    pixels: Tensor
-    price: Tensor
 
+class _Pyramid:
+    """The least that moves each entry of a strip by a level, found from the pixels up to the last halving.
 
-def _move(pixels: Tensor, original: Tensor, movable: Tensor | None, sign: int, halvings: int) -> _Moved:
-    """Move every entry after ``halvings`` halvings by one level up or down, at the least price for each.
+    Selections are products of small whole numbers, which is many times faster than :func:`torch.where`.
 
-    A pixel goes by one level at most in a move; pixels at 0 or 255 cannot go further, and those not ``movable`` cannot
-    go at all. Price is the growth of the squared distance to ``original``; the pixels of impossible moves mean nothing.
+    Args:
+        pixels: uint8 (4^k, 1, n), each block's pixels as :func:`_blocks` orders them.
+        down: uint8 (signs, 1 or n): 255 where entries move down, 0 where up.
+        movable: uint8 (4^k, 1, n), 0 where a pixel must not change; None: all may.
+        most_behind: Up to how many levels behind pixels are told apart.
+
+    Attributes:
+        behind: For each halving, which children stay a level behind, uint8 (4, 4^j, signs, n).
+        values: The entries, uint8 (1, 1, n).
+        room: Levels that an entry can move, uint8 (1, signs, n).
+        counts: For each s, how many of an entry's pixels stay s levels behind it, (1, signs, n).
     """
-    if halvings == 0:
-        moved = pixels + sign
-        possible = (moved >= 0) & (moved <= 255)
-        if movable is not None:
-            possible &= movable
-        price = (moved - original).int().square() - (pixels - original).int().square()
-        return _Moved(pixels, torch.where(possible, moved, pixels), torch.where(possible, price.float(), IMPOSSIBLE))
-    child = _move(pixels, original, movable, sign, halvings - 1)
-    height, width = child.values.shape[-2] // 2 * 2, child.values.shape[-1] // 2 * 2
-    blocks = F.pixel_unshuffle(child.values[..., :height, :width], 2)
-    prices = F.pixel_unshuffle(child.price[..., :height, :width], 2)
-    channels = child.values.shape[-3]
-    blocks, prices = (t.view(*t.shape[:-3], channels, 4, *t.shape[-2:]) for t in (blocks, prices))
-    total = blocks.sum(-3)
-    needed = 4 - (total & 3) if sign > 0 else (total & 3) + 1
-    chosen = _rank(prices) < needed.unsqueeze(-3)
-    price = torch.where(chosen, prices, 0.0).sum(-3)
-    chosen = chosen.flatten(-4, -3)
-    mask = F.pixel_shuffle(chosen.byte(), 2)
-    mask = F.pad(mask, (0, child.values.shape[-1] - width, 0, child.values.shape[-2] - height))
-    for shape in _finer_shapes(pixels, halvings - 1):
-        mask = _spread(mask, shape)
-    return _Moved(total >> 2, torch.where(mask > 0, child.pixels, pixels), price)
+
+    def __init__(self, pixels: Tensor, down: Tensor, movable: Tensor | None, halvings: int, most_behind: int) -> None:
+        kind = torch.uint8 if halvings < 4 else torch.int32
+        # A child that stays behind adds a level to its parent's room: leave space for that below 256.
+        room = (pixels ^ ~down).clamp_max_(255 - halvings)
+        room = room if movable is None else room * movable
+        counts = [torch.ones(1, 1, 1, dtype=kind, device=pixels.device).expand(room.shape)]
+        values, self.behind = pixels, list[Tensor]()
+        for _ in range(halvings):
+            values, room, *counts = (t.view(4, len(t) // 4, *t.shape[1:]) for t in (values, room, *counts))
+            total = values.sum(0, dtype=torch.int16)
+            needed = 4 - ((total & 3).to(torch.uint8) ^ (down & 3))
+            fixed = (room == 0).to(kind) * torch.iinfo(kind).max
+            behind = _behind(torch.maximum(counts[0], fixed), needed)
+            nothing = torch.zeros((), dtype=kind, device=pixels.device)
+            shifted = zip([*counts, nothing], [nothing, *counts], strict=True)
+            counts = [_sum(a + behind * (b - a)) for a, b in shifted][: most_behind + 1]
+            room = room + behind
+            room = torch.minimum(torch.minimum(room[0], room[1]), torch.minimum(room[2], room[3]))
+            values = (total >> 2).to(torch.uint8)
+            self.behind.append(behind)
+        self.values, self.room, self.counts = values, room, counts
 
 
-def _rank(prices: Tensor) -> Tensor:
-    """Place of each of 4 entries (..., 4, h, w) when sorted, equal ones in their order; far faster than sorting."""
-    p = prices.unbind(-3)
-    rank = [sum(((p[j] <= p[i]) if j < i else (p[j] < p[i])).byte() for j in range(4) if j != i) for i in range(4)]
-    return torch.stack([torch.as_tensor(r) for r in rank], -3)
-
-
-def _finer_shapes(pixels: Tensor, halvings: int) -> list[tuple[int, int]]:
-    """Shapes from one level finer than ``halvings`` up to the pixels."""
-    height, width = pixels.shape[-2:]
-    return [(height >> k, width >> k) for k in reversed(range(halvings))]
+def _sum(children: Tensor) -> Tensor:
+    """Sum over the first dimension, of 4; faster than a reduction, and in the dtype."""
+    return torch.as_tensor(sum(children[1:], children[0]))
 
 
 class LevelMoves:
-    """Moves of a photo's entries in whole levels, with their prices, for one photo.
+    """Moves in whole grey levels of one photo, as a model that begins with halvings feels them.
+
+    "Moves" are int16 (3, h, w): by how many levels each entry of the halved photo goes up or down. Each entry's
+    pixels change by the least that has exactly this effect. Norms are L2 norms at full size, of pixels in [0, 1].
 
     Args:
-        pixels: uint8 levels (3, H, W).
-        halvings: 2x2 box halvings of the cropper's resize.
-        movable: Pixels that may change, bool (3, H, W); None: all.
-        most: Levels that an entry may move at most.
+        pixels: Photo, uint8 (3, H, W); kept, not copied.
+        halvings: 2x2 means, rounded down, with which the model begins; without any, an entry is a pixel.
+        movable: Pixels that may change, bool, broadcast to (3, H, W); None: all.
+        most: Levels that an entry moves at most while the budget is small.
+
+    Attributes:
+        reduced: The photo after the halvings, uint8 (3, h, w), h = H >> halvings and w = W >> halvings.
+        shape: Shape of ``reduced``, of directions and of moves.
+
+    Raises:
+        InvalidInputError: The photo is not uint8 (C, H, W), or ``movable`` does not fit it.
     """
 
     def __init__(self, pixels: Tensor, halvings: int, *, movable: Tensor | None = None, most: int = 2) -> None:
-        self.original, self.halvings, self.most = pixels.to(torch.int16), halvings, most
-        self._images: dict[int, list[Tensor]] = {}
-        self._prices: dict[int, list[Tensor]] = {}
-        for sign in (1, -1):
-            images, prices = [self.original], list[Tensor]()
-            for _ in range(most):
-                moved = _move(images[-1], self.original, movable, sign, halvings)
-                # A second level stands on the first; where that is impossible, so is this.
-                price = torch.maximum(moved.price, prices[-1]) if prices else moved.price
-                images.append(moved.pixels)
-                prices.append(torch.where(price >= IMPOSSIBLE, IMPOSSIBLE, moved.price))
-            self._images[sign], self._prices[sign] = images, prices
+        if pixels.dtype != torch.uint8 or pixels.ndim != 3:
+            raise InvalidInputError(f"pixels: uint8 (3, H, W) is needed, not {pixels.dtype} {tuple(pixels.shape)}")
+        self._pixels, self._halvings, self._most = pixels, halvings, most
+        self._movable = None if movable is None else movable.expand(pixels.shape)
+        channels, height, width = pixels.shape
+        self.shape = (channels, height >> halvings, width >> halvings)
+        self.reduced = pixels.new_empty(self.shape)
+        self._room = pixels.new_empty((2, *self.shape))  # up and down
+        self._counts = [
+            self._room.new_empty(self._room.shape, dtype=torch.uint8 if halvings < 4 else torch.int32)
+            for _ in range(halvings + 1)
+        ]
+        down = torch.tensor([[0], [255]], dtype=torch.uint8, device=pixels.device)
+        for rows, _ in self._strips():
+            found = self._pyramid(rows, down, halvings)
+            part = self.reduced[:, rows]
+            part.copy_(found.values.view(part.shape))
+            for whole, strip in zip([self._room, *self._counts], [found.room, *found.counts], strict=True):
+                part = whole[:, :, rows]
+                part.copy_(strip.view(part.shape))
 
     def aim(self, direction: Tensor) -> None:
-        """Order all moves by worth for the price, for a direction of change (3, H, W) (minus the gradient).
+        """Order moves by worth for the price, for a change that is wanted at the halved size.
 
-        The order is kept as a histogram over the logarithm of worth per price: only the last, partly spent bin is
-        sorted.
+        Args:
+            direction: Wanted change of each entry (3, h, w), as minus the gradient; sign and relative size count.
         """
-        worth = block_sum(direction, self.halvings)
-        up = worth > 0
-        price = torch.stack([torch.where(up, a, b) for a, b in zip(self._prices[1], self._prices[-1], strict=True)])
-        density = worth.abs() / price
-        for level in range(1, self.most):  # a second level only after the first
-            density[level] = torch.minimum(density[level], density[level - 1])
-        usable = (density > 0) & (price < IMPOSSIBLE)
-        logarithm = density.clamp_min(1e-38).log()
-        top = logarithm.max()
-        # Bins of 1/512 over the upper e^8 of the range: cheaper moves than that are never reached by a small budget.
-        bins = ((top - logarithm) * 512).clamp(0, BINS - 1).to(torch.int64)
-        self._bins = torch.where(usable, bins, BINS)
-        weight = torch.where(usable, price, 0.0).double().flatten()
-        self._spent = torch.bincount(self._bins.flatten(), weight, minlength=BINS + 1)[:BINS].cumsum(0)
-        self._up, self._price, self._density = up, price, density
-
-    def spend(self, budget: float) -> Tensor:
-        """The photo, uint8 (3, H, W), after the best moves whose prices add up to ``budget`` squared levels at most."""
-        last = int(torch.searchsorted(self._spent, budget, right=True))
-        taken = self._bins < last
-        if last < BINS:
-            left = budget - (float(self._spent[last - 1]) if last else 0.0)
-            index = (self._bins == last).flatten().nonzero()[:, 0]
-            index = index[self._density.flatten()[index].argsort(descending=True, stable=True)]
-            count = int((self._price.flatten()[index].double().cumsum(0) <= left * (1 + 1e-9)).sum())
-            taken.view(-1)[index[:count]] = True
-        for level in range(1, self.most):  # the logarithm of equal numbers may differ in its last digit
-            taken[level] &= taken[level - 1]
-        levels = taken.to(torch.int8).sum(0, dtype=torch.int8)
-        signed = torch.where(self._up, levels, -levels)
-        for shape in _finer_shapes(self.original, self.halvings):
-            signed = _spread(signed, shape)
-        result = self.original
-        for sign in (1, -1):
-            for level in range(1, self.most + 1):
-                result = torch.where(signed == sign * level, self._images[sign][level], result)
-        return result.to(torch.uint8)
+        direction = direction.contiguous()
+        self._sign = direction.sign().to(torch.int16)
+        worth = direction.abs().float()
+        self._worth = worth / worth.max().clamp_min(1e-30) if worth.numel() else worth
+        room, self._prices = self._priced(self._sign)
+        self._room_along = room.int() * self._sign.abs()
+        # Small budgets: all moves are sorted into bins, of which only the last, partly spent one is sorted further.
+        self._price = torch.stack(self._prices[: self._most])
+        density = self._worth / self._price
+        for level in range(self._most):
+            density[level] *= self._room_along > level
+        # The leading bits of a float32, as an integer, are in its order.
+        bits = density.view(torch.int32) >> 14
+        top = int(bits.max()) if bits.numel() else 0
+        self._bins = torch.where(density > 0, (top - bits).clamp_max(BINS - 1), BINS).flatten()
+        self._spent = torch.bincount(self._bins, self._price.flatten(), minlength=BINS + 1)[:BINS].cumsum(0)
+        self._density = density.flatten()
+        self._full = int(self._cost(self._room_along, self._prices).sum(dtype=torch.int64))
 
     @property
     def capacity(self) -> float:
-        """Squared levels that all worthwhile moves together cost; a larger budget cannot be spent."""
-        return float(self._spent[-1])
+        """L2 norm of the furthest moves along the direction; a larger budget is not used up."""
+        return math.sqrt(self._full) / 255
+
+    @property
+    def single_levels_capacity(self) -> float:
+        """L2 norm of all moves of at most ``most`` levels along the direction."""
+        return math.sqrt(int(self._spent[-1])) / 255
+
+    def spend(self, eps: float) -> Tensor:
+        """Moves along the direction that are worth most, with an L2 norm of at most ``eps``.
+
+        Below half a level a pixel they are single levels, ``most`` for an entry. Larger budgets, and what these
+        cannot use up, go to moves of any number of levels: rounded multiples of the direction, in the main.
+
+        Returns:
+            int16 (3, h, w). The norm falls short of ``eps`` by less than the price of one level of one entry, unless
+            all entries are at the end of their room.
+        """
+        # Prices are whole numbers: the largest whose root is inside the budget, whichever way that was rounded.
+        budget = int((eps * 255) ** 2)
+        budget += math.sqrt(budget + 1) / 255 <= eps
+        # The single levels' share ends at half a level a pixel, or where there are no more of them.
+        switch = min(self._pixels.numel() // 4, int(self._spent[-1]))
+        if budget >= self._full:
+            levels = self._room_along
+        elif budget <= switch:
+            levels = self._single_levels(budget)
+        else:
+            levels, spent = self._any_levels(budget)
+            if spent < switch:  # by less than a move's price: a larger budget must not buy less
+                levels = self._single_levels(switch)
+        return levels.to(torch.int16) * self._sign
+
+    def _single_levels(self, budget: int) -> Tensor:
+        last = int(torch.searchsorted(self._spent, budget, right=True))
+        taken = self._bins < last
+        if last < BINS:
+            left = budget - (int(self._spent[last - 1]) if last else 0)
+            index = (self._bins == last).nonzero()[:, 0]
+            taken[_best(index, self._density[index], self._price.view(-1)[index], left)] = True
+        return taken.view(self._price.shape).sum(0, dtype=torch.int16)
+
+    def _any_levels(self, budget: int) -> tuple[Tensor, int]:
+        """All levels whose price is at most a multiple of the worth, and some of those that come next.
+
+        An entry's prices grow by 2 n a level (n pixels in a block), so that this is the direction, scaled and rounded.
+        """
+        low, high = -1, 126 * FINE
+        below = above = torch.zeros_like(self._room_along)
+        spent = 0
+        guess = math.log2(4 * 4**self._halvings * budget / float(self._worth.double().square().sum())) / 2 * FINE
+        rounds = 0
+        while high - low > 1:
+            step = min(max(round(guess), low + 1), high - 1)
+            levels = self._levels_within(2 ** (step / FINE))
+            cost = int(self._cost(levels, self._prices).sum(dtype=torch.int64))
+            if cost <= budget:
+                low, below, spent = step, levels, cost
+            else:
+                high, above = step, levels
+            rounds += 1
+            # The norm grows about as the multiple; where it does not, halving the interval ends the search.
+            if rounds % 3 == 0 or cost == 0:
+                guess = (low + high) / 2
+            else:
+                guess = step + math.log2(budget / cost) / 2 * FINE
+        index = (above > below).flatten().nonzero()[:, 0]
+        prices = [price.flatten()[index] for price in self._prices]
+        fewer, more = below.flatten()[index], above.flatten()[index]
+        price = self._cost(more, prices) - self._cost(fewer, prices)
+        next_best = _best(index, self._worth.flatten()[index] * (more - fewer) / price, price, budget - spent)
+        below.view(-1)[next_best] = above.view(-1)[next_best]
+        return below, int(self._cost(below, self._prices).sum(dtype=torch.int64))
+
+    def _levels_within(self, scale: float) -> Tensor:
+        """Levels of each entry whose prices are at most ``scale`` times its worth, int32 (3, h, w)."""
+        limit = (self._worth * scale).clamp_max_(2**30).int()
+        further = (limit - self._prices[-1]) >> (2 * self._halvings + 1)
+        levels = further.clamp_min_(0)
+        for price in self._prices:
+            levels += price <= limit
+        return torch.minimum(levels, self._room_along)
+
+    def seen(self, moves: Tensor) -> Tensor:
+        """The halved photo after moves (3, h, w), uint8: exactly what halving :meth:`realise` gives."""
+        return (self.reduced + moves).to(torch.uint8)
+
+    def size(self, moves: Tensor) -> float:
+        """Exact L2 norm of the photo's change by moves (3, h, w), of pixels in [0, 1]."""
+        room, prices = self._priced(moves)
+        self._check(moves, room)
+        return math.sqrt(int(self._cost(moves.abs().int(), prices).sum(dtype=torch.int64))) / 255
+
+    def realise(self, moves: Tensor) -> Tensor:
+        """The photo, uint8 (3, H, W), after moves (3, h, w)."""
+        self._check(moves, _select(moves < 0, self._room))
+        result = self._pixels.clone()
+        for rows, full in self._strips():
+            part = moves[:, rows]
+            if not part.any():
+                continue
+            down = (part < 0).view(1, -1).to(torch.uint8) * 255
+            levels = part.abs().to(torch.uint8).view(1, 1, -1)
+            for behind in reversed(self._pyramid(rows, down, 0).behind):
+                levels = (levels - torch.minimum(levels, behind)).flatten(0, 1)
+            target = _blocks(result[:, full], self._halvings)
+            target += ((levels ^ down) - down).view(target.shape)
+        return result
+
+    # -- the pieces ----------------------------------------------------------------------------------------------------
+
+    def _strips(self) -> Iterator[tuple[slice, slice]]:
+        """Rows of the halved photo, and of the photo, that are worked on at once."""
+        channels, height, _ = self.shape
+        step = max(1, STRIP // max(1, channels * self._pixels.shape[-1] << self._halvings))
+        for top in range(0, height, step):
+            bottom = min(top + step, height)
+            yield slice(top, bottom), slice(top << self._halvings, bottom << self._halvings)
+
+    def _pyramid(self, rows: slice, down: Tensor, most_behind: int) -> _Pyramid:
+        full = slice(rows.start << self._halvings, rows.stop << self._halvings)
+        planes = (4**self._halvings, 1, -1)
+        movable = None
+        if self._movable is not None:
+            movable = _blocks(self._movable[:, full], self._halvings).reshape(planes).to(torch.uint8)
+        pixels = _blocks(self._pixels[:, full], self._halvings).reshape(planes)
+        return _Pyramid(pixels, down, movable, self._halvings, most_behind)
+
+    def _priced(self, signed: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Room of each entry along signs (3, h, w), and the prices of its first levels, int32.
+
+        After the last of these each level costs twice the number of pixels more than the one before.
+        """
+        down = signed < 0
+        price = moved = torch.zeros(self.shape, dtype=torch.int32, device=signed.device)
+        prices = []
+        for level in range(max(self._most, self._halvings + 1)):
+            moved_before = moved
+            if level < len(self._counts):  # pixels that this level moves for the first time
+                moved = moved + _select(down, self._counts[level])
+            price = price + moved_before + moved
+            prices.append(price)
+        return _select(down, self._room), prices
+
+    def _cost(self, levels: Tensor, prices: list[Tensor]) -> Tensor:
+        """Squared pixel levels that moving by ``levels`` takes, int32, exact."""
+        further = (levels - len(prices)).clamp_min_(0)
+        total = further * (prices[-1] + 4**self._halvings * (further + 1))
+        for level, price in enumerate(prices):
+            total += price * (levels > level)
+        return total
+
+    def _check(self, moves: Tensor, room: Tensor) -> None:
+        if tuple(moves.shape) != self.shape or bool((moves.abs() > room).any()):
+            raise InvalidInputError(f"moves: levels of shape {self.shape} are needed that pixels have room for")
+
+
+def _select(down: Tensor, both: Tensor) -> Tensor:
+    """The second of two tensors (2, ...) where ``down``, else the first."""
+    return torch.as_tensor(both[0] + down.to(both.dtype) * (both[1] - both[0]))
+
+
+def _best(index: Tensor, density: Tensor, price: Tensor, budget: int) -> Tensor:
+    """Those of ``index`` that come first by density, as many as the budget allows."""
+    order = density.argsort(descending=True, stable=True)
+    return index[order[: int((price[order].cumsum(0, dtype=torch.int64) <= budget).sum())]]

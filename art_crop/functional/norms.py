@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Norm", "add_scaled", "norm_of", "unit"]
+__all__ = ["Norm", "add_scaled", "clamp", "norm_of", "unit"]
 
 Norm = Literal["2", "inf"]
 
@@ -35,7 +35,7 @@ def add_scaled(
     eps: Tensor,
     norm: Norm = "2",
     *,
-    clip: tuple[float, float] = (0.0, 1.0),
+    clip: tuple[Tensor | float, Tensor | float] = (0.0, 1.0),
     rounds: int = 12,
 ) -> Tensor:
     """X + a * direction, clipped to the range of pixels, with ``a`` such that the change has norm ``eps`` after it.
@@ -48,22 +48,28 @@ def add_scaled(
         direction: Same shape.
         eps: Budgets (N,).
         norm: ``"2"`` or ``"inf"``.
-        clip: Lowest and highest value of a pixel.
+        clip: Lowest and highest value of a pixel, or of each pixel.
         rounds: Corrections at most.
     """
     shape = (-1, *[1] * (x.ndim - 1))
     step = unit(direction, norm)
     if norm == "inf":
-        return (x + eps.view(shape) * step).clamp(*clip)
+        return clamp(x + eps.view(shape) * step, clip)
     scale = eps
-    moved = (x + scale.view(shape) * step).clamp_(*clip)
+    moved = clamp(x + scale.view(shape) * step, clip)
     for _ in range(rounds):
         reached = norm_of(moved - x)
         short = reached < eps * (1 - 1e-4)
         if not bool(short.any()):
             break
         scale = torch.where(short, scale * (eps / reached.clamp_min(1e-30)).clamp(1, 4), scale)
-        moved = (x + scale.view(shape) * step).clamp_(*clip)
+        moved = clamp(x + scale.view(shape) * step, clip)
     # The correction may overshoot in the last digit; a budget is a budget.
     excess = (norm_of(moved - x) / eps.clamp_min(1e-30)).clamp_min(1)
     return torch.where(excess.view(shape) > 1, x + (moved - x) / excess.view(shape), moved)
+
+
+def clamp(x: Tensor, clip: tuple[Tensor | float, Tensor | float]) -> Tensor:
+    """Clip x, in place, to a lowest and highest value, of all entries or of each."""
+    low, high = clip
+    return torch.clamp_(x, low, high)  # type: ignore[arg-type]

@@ -21,14 +21,18 @@ from art_crop.checks import check_int
 from art_crop.errors import ImageFileError
 from art_crop.functional.precision import exact_float32
 from art_crop.functional.resize import halving_count, resize, resize_levels, target_size
-from art_crop.geometry import DEFAULT_RATIOS, Window, cells_to_pixels, check_ratios, crop_window, salient_pixel
+from art_crop.geometry import DEFAULT_RATIOS, Window, cells_to_pixels, check_ratios
+from art_crop.images import apply_orientation, decode_rgb, exif_orientation, open_image
 from art_crop.models.fastgaze import MEANS
 from art_crop.models.jpeg_path import draft_scale, through_jpeg
-from art_crop.images import apply_orientation, decode_rgb, exif_orientation, open_image
+from art_crop.objectives.crops import windows_of
+from art_crop.objectives.saliency import SaliencyOutput
 
-__all__ = ["Cropper", "FilePrediction", "is_symmetric", "read_as_cropper"]
+__all__ = ["CellPositions", "Cropper", "FilePrediction", "asymmetry", "file_prediction", "read_as_cropper"]
 
 SYMMETRY_THRESHOLD = 25.0
+PERCENTILE = 299 * 95 // 100
+"""Index of the 95th percentile among 300 sorted differences."""
 Array = np.ndarray[Any, Any]
 
 
@@ -55,14 +59,25 @@ class CellPositions:
     y: Array
 
 
-def is_symmetric(levels: Tensor) -> Tensor:
-    """The cropper's symmetry rule on its network input, uint8 (N, 3, h, w) -> bool (N,)."""
-    small = resize_levels(levels, (10, 10)).flatten(1).to(torch.int32)
-    pixels = small.view(-1, 3, 10, 10)
-    difference = (pixels - pixels.flip(-1)).abs().flatten(1).sort(1).values[:, 299 * 95 // 100]
-    spread = small.amax(1) - small.amin(1) + 10
-    score = difference.float() / spread.float() * 137
-    return score < SYMMETRY_THRESHOLD
+def asymmetry(levels: Tensor) -> Tensor:
+    """Score how far photos are from being mirror-symmetric to the cropper, (N,): below 0 it centres their crops.
+
+    The rule: the 95th percentile of the differences between a 10 x 10 thumbnail and its mirror image, in units of the
+    thumbnail's contrast, less the threshold of 25. The score is exact; its gradient is that of the mean over the
+    differences that have to grow for it to reach the threshold (a percentile's own gradient knows of one alone).
+
+    Args:
+        levels: Network input, whole levels 0..255, (N, 3, h, w); uint8, or floating point where the gradient is wanted.
+    """
+    small = resize(levels, (10, 10)) if levels.is_floating_point() else resize_levels(levels, (10, 10)).float()
+    difference = (small - small.flip(-1)).abs().flatten(1).sort(1).values
+    spread = (small.flatten(1).amax(1) - small.flatten(1).amin(1)).detach() + 10
+    score = difference[:, PERCENTILE] / spread * 137
+    if difference.requires_grad:
+        needed = SYMMETRY_THRESHOLD / 137 * spread + 1
+        growing = torch.minimum(difference[:, PERCENTILE:], needed[:, None]).mean(1) / spread * 137
+        score = score.detach() + (growing - growing.detach())
+    return score - SYMMETRY_THRESHOLD
 
 
 def read_as_cropper(path: str | Path) -> tuple[Tensor, tuple[int, int]]:
@@ -123,49 +138,75 @@ class Cropper(nn.Module):
         self.register_buffer("means", torch.tensor(MEANS).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Raw saliency map (N, h, w)."""
-        target = target_size(x.shape[-1], x.shape[-2])
+        """Predict raw saliency maps (N, h, w)."""
+        return self.saliency(self.levels(x))
+
+    def levels(self, x: Tensor, size: tuple[int, int] | None = None, jpeg_quality: int | None = None) -> Tensor:
+        """Make the network's input of photos in [0, 1]: whole levels 0..255, float32 (N, 3, h, w), with a gradient.
+
+        Args:
+            x: Photos, or photos after the halvings that begin the cropper's resize.
+            size: Width and height of the photos themselves; default: those of ``x``.
+            jpeg_quality: Instead of the cropper's own.
+        """
+        target = target_size(*(size or (x.shape[-1], x.shape[-2])))
         levels = x.float() * 255
-        if self.jpeg_quality is not None:
-            levels = through_jpeg(levels, self.jpeg_quality, target)
-        levels = resize(levels, target)
+        quality = self.jpeg_quality if jpeg_quality is None else jpeg_quality
+        if quality is not None:
+            levels = through_jpeg(levels, quality, target)
+        return resize(levels, target)
+
+    def saliency(self, levels: Tensor) -> Tensor:
+        """Predict raw saliency maps (N, h, w) of the network's input (N, 3, h, w), levels 0..255."""
         result: Tensor = self.network((levels - self.means).contiguous(memory_format=torch.channels_last))
         return result
 
-    def levels(self, x: Tensor) -> Tensor:
-        """The network's input for photos in [0, 1]: uint8 (N, 3, h, w)."""
-        target = target_size(x.shape[-1], x.shape[-2])
-        levels = (x.detach().float() * 255).round().clamp(0, 255)
-        if self.jpeg_quality is not None:
-            levels = through_jpeg(levels, self.jpeg_quality, target)
-        return resize_levels(levels.to(torch.uint8), target)
-
-    def symmetric(self, x: Tensor) -> Tensor:
-        """Which photos are mirror-symmetric to the cropper, bool (N,)."""
-        return is_symmetric(self.levels(x))
-
     def halvings(self, size: tuple[int, int]) -> int:
-        """How many 2x2 halvings a photo (width, height) goes through before anything else; none after a JPEG."""
+        """Count the 2x2 halvings that a photo (width, height) goes through before anything else; none after a JPEG."""
         return 0 if self.jpeg_quality is not None else halving_count(*size, target_size(*size))
 
     def positions(self, shape: tuple[int, int], size: tuple[int, int]) -> CellPositions:
-        """Where the cells of a map (h, w) stand in a photo (width, height)."""
+        """Place the cells of a map (h, w) in a photo (width, height)."""
         return CellPositions(*cells_to_pixels(shape, target_size(*size), size, self.stride))
 
-    @torch.no_grad()
-    def predict_file(self, path: str | Path, ratios: Sequence[float] | None = None) -> FilePrediction:
-        """The exact pipeline on a file; ratios default to the reference's, with the photo's own last.
+    def output(self, levels: Tensor, size: tuple[int, int]) -> SaliencyOutput:
+        """Predict all that objectives ask for, from the network's input.
+
+        Args:
+            levels: Network input (N, 3, h, w), levels 0..255, as :meth:`levels` makes it.
+            size: Width and height of the photos themselves.
+        """
+        saliency = self.saliency(levels).float()
+        where = self.positions((saliency.shape[1], saliency.shape[2]), size)
+        return SaliencyOutput(saliency, where.x, where.y, size, lambda: asymmetry(levels), self.log_density)
+
+    def output_of_file(self, path: str | Path) -> SaliencyOutput:
+        """Predict all that objectives ask for, for one file by the deployed program's exact pipeline.
 
         Raises:
             ImageFileError: Not a readable photo.
-            InvalidInputError: A ratio is not positive and finite.
         """
         levels, size = read_as_cropper(path)
-        chosen = check_ratios((*DEFAULT_RATIOS, size[1] / size[0]) if ratios is None else ratios)
-        x = levels.to(self.means.device).float() - self.means
-        with exact_float32(x.device):
-            saliency: Array = self.network(x.contiguous(memory_format=torch.channels_last))[0].float().cpu().numpy()
-        symmetric = bool(is_symmetric(levels)[0])
-        point = salient_pixel(saliency, (levels.shape[3], levels.shape[2]), size, self.stride)
-        crops = tuple(crop_window(*size, point, ratio, symmetric=symmetric) for ratio in chosen)
-        return FilePrediction(point, crops, saliency, symmetric, size)
+        with exact_float32(self.means.device), torch.no_grad():
+            return self.output(levels.to(self.means.device).float(), size)
+
+    def predict_file(self, path: str | Path, ratios: Sequence[float] | None = None) -> FilePrediction:
+        """Predict what the deployed program cuts from a file; errors as for :func:`file_prediction`."""
+        return file_prediction(self.output_of_file(path), ratios)
+
+
+def file_prediction(output: SaliencyOutput, ratios: Sequence[float] | None = None) -> FilePrediction:
+    """Say what follows from the output for one photo: its salient point and its crops.
+
+    Args:
+        output: Of one photo.
+        ratios: Aspect ratios (height / width); default: the reference program's, with the photo's own last.
+
+    Raises:
+        InvalidInputError: A ratio is not positive and finite.
+    """
+    width, height = output.size
+    chosen = check_ratios((*DEFAULT_RATIOS, height / width) if ratios is None else ratios)
+    points, windows = windows_of(output, chosen)
+    saliency: Array = output.saliency[0].float().cpu().numpy()
+    return FilePrediction(points[0], tuple(windows[0]), saliency, bool(output.symmetric()[0]), output.size)

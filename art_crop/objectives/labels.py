@@ -1,4 +1,4 @@
-"""Wishes about a classifier's label: which it is, that it is none of the first k, or how far the prediction is from it.
+"""Objectives for a classifier's label: which it is, that it is none of the first k, or the distance from it.
 
 Rank is counted as ``argmax`` counts it: among equal logits the class with the lower index comes first.
 """
@@ -22,6 +22,7 @@ __all__ = ["LabelDistance", "LabelIs", "LabelOut"]
 class _Label(PerSample):
     """Common to both: one class for each sample, and where it stands among the others."""
 
+    task = "classification"
     _lists = ("labels",)
 
     def __init__(self, labels: Sequence[int], *, loss: Loss = "margin") -> None:
@@ -48,7 +49,7 @@ class LabelIs(_Label):
 
     Args:
         labels: The wanted class of each sample, a whole number.
-        loss: ``"margin"``: best logit of another class minus the label's, below 0 where the wish is fulfilled.
+        loss: ``"margin"``: best logit of another class minus the label's, below 0 where it succeeds.
             ``"cross_entropy"``: minus the logarithm of the label's probability.
 
     Raises:
@@ -56,7 +57,7 @@ class LabelIs(_Label):
     """
 
     def __call__(self, output: Tensor) -> Verdict:
-        """Judge logits (N, K)."""
+        """Give loss and success for logits (N, K)."""
         index, own, before = self._own(output)
         if self.loss == "margin":
             loss = output.scatter(1, index, -torch.inf).amax(1) - own
@@ -71,7 +72,7 @@ class LabelOut(_Label):
     Args:
         labels: The class of each sample that shall go, a whole number.
         k: How many places at the top it must leave.
-        loss: ``"margin"``: the label's logit minus the k-th best of the others, below 0 where the wish is fulfilled.
+        loss: ``"margin"``: the label's logit minus the k-th best of the others, below 0 where it succeeds.
             ``"cross_entropy"``: the logarithm of the label's probability.
 
     Raises:
@@ -84,7 +85,7 @@ class LabelOut(_Label):
         self.k = check_int(k, "k", at_least=1)
 
     def __call__(self, output: Tensor) -> Verdict:
-        """Judge logits (N, K)."""
+        """Give loss and success for logits (N, K)."""
         index, own, before = self._own(output, self.k)
         if self.loss == "margin":
             others = output.scatter(1, index, -torch.inf)
@@ -101,13 +102,14 @@ class LabelDistance(PerSample):
         probabilities: (N, K), one-hot for labels.
     """
 
+    task = "classification"
     _lists = ("probabilities",)
 
     def __init__(self, probabilities: Tensor) -> None:
         self.probabilities = probabilities
 
     def __call__(self, output: Tensor) -> Verdict:
-        """Judge logits (N, K); no distance counts as success."""
+        """Give the distance of logits (N, K); none counts as success."""
         if self.probabilities.shape != output.shape:
             raise InvalidInputError(
                 f"y: one row of {output.shape[1]} a photo is needed, not shape {tuple(self.probabilities.shape)}"

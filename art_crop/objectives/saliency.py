@@ -1,4 +1,7 @@
-"""Wishes about a saliency map: where its peak lies, what the crop shows, which map it is."""
+"""Objectives for a saliency map, and for a cropper's salient point: where the peak lies, or which map it is.
+
+Sources: papers 000 and 001 (peak in a region; J of equation 1, left open there).
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ from torch import Tensor
 
 from art_crop.checks import check_choice
 from art_crop.errors import InvalidInputError
-from art_crop.geometry import Region, check_ratios, crop_window, window_contains
+from art_crop.geometry import Region
 from art_crop.objectives.base import LOSSES, Loss, PerSample, Verdict, check_count
 
-__all__ = ["PEAKS", "CropContainsRegion", "MapDistance", "Peak", "PeakInRegion", "SaliencyOutput"]
+__all__ = ["PEAKS", "BoxOutput", "MapDistance", "Peak", "PeakInRegion", "SaliencyOutput", "check_regions"]
 
 Array = np.ndarray[Any, Any]
 Peak = Literal["cell", "column", "map-column"]
@@ -34,58 +37,95 @@ class SaliencyOutput:
     """Where its rows stand, photo pixels (h,)."""
     size: tuple[int, int]
     """Width and height of the photos."""
-    symmetric: Callable[[], Tensor]
-    """Photos whose crop is centred whatever the map says, bool (N,); computed only for those who ask."""
+    asymmetry: Callable[[], Tensor]
+    """How far each photo is from being cropped at its middle whatever the map says, (N,): below 0 it is. Computed, with
+    its gradient, only for those who ask."""
     log_density: bool = True
     """exp(map) is the density; otherwise the map itself."""
 
+    def symmetric(self) -> Tensor:
+        """Tell which photos are cropped at their middle whatever the map says, bool (N,)."""
+        return self.asymmetry() < 0
 
-def _best_inside(values: Tensor, inside: Tensor) -> Tensor:
+    def log(self) -> Tensor:
+        """Give the map as a log density (N, h, w)."""
+        return self.saliency if self.log_density else self.saliency.clamp_min(1e-12).log()
+
+
+@dataclass(frozen=True)
+class BoxOutput:
+    """What a cropper gives that answers with salient points or crop windows alone, for photos of one size."""
+
+    size: tuple[int, int]
+    """Width and height of the photos."""
+    points: Tensor | None = None
+    """Salient points x, y in photo pixels (N, 2), or None."""
+    windows: Tensor | None = None
+    """Crop windows left, top, width, height in photo pixels (N, R, 4), or None: they follow from the points."""
+    ratios: tuple[float, ...] = ()
+    """Height / width of each window."""
+
+    def __len__(self) -> int:
+        answers = self.windows if self.points is None else self.points
+        return 0 if answers is None else len(answers)
+
+
+def margin_or_share(values: Tensor, inside: Tensor, loss: Loss) -> Tensor:
+    """Compute the loss (N,) of log densities (N, K) whose maximum should fall where ``inside`` (N, K) is true."""
+    lowest = torch.finfo(values.dtype).min
+    if loss == "margin":
+        return values.masked_fill(inside, lowest).amax(1) - best_inside(values, inside)
+    return values.logsumexp(1) - values.masked_fill(~inside, lowest).logsumexp(1)
+
+
+def best_inside(values: Tensor, inside: Tensor) -> Tensor:
+    """Give the greatest of values (N, K) where ``inside`` (N, K) is true, (N,)."""
     return values.masked_fill(~inside, torch.finfo(values.dtype).min).amax(1)
 
 
-def _mask_verdict(values: Tensor, inside: Tensor, loss: Loss) -> Verdict:
-    """Verdict on log densities (N, K) whose first strict maximum must fall where ``inside`` (N, K) is true."""
-    lowest = torch.finfo(values.dtype).min
-    best_in = _best_inside(values, inside)
-    best_out = values.masked_fill(inside, lowest).amax(1)
-    success = inside.gather(1, values.argmax(1, keepdim=True))[:, 0]
-    if loss == "margin":
-        return Verdict(best_out - best_in, success)
-    share = values.masked_fill(~inside, lowest).logsumexp(1) - values.logsumexp(1)
-    return Verdict(-share, success)
+def first_maximum_inside(values: Tensor, inside: Tensor) -> Tensor:
+    """Tell whether the first strict maximum of values (N, K) falls where ``inside`` (N, K) is true, bool (N,)."""
+    return inside.gather(1, values.argmax(1, keepdim=True))[:, 0]
 
 
 class PeakInRegion(PerSample):
     """The saliency peak lies in a region.
+
+    Where a model gives only salient points, the loss is how far a point is outside of its region, in shares of the
+    photo's longer side.
 
     Args:
         regions: One region for each sample.
         by: ``"cell"``: the cell with the greatest saliency, which is the deployed cropper's salient point.
             ``"column"``: the greatest column sum of the density, the peak of paper 001 (only the x range counts).
             ``"map-column"``: the same with sums of the map as the network gives it, without the exponential.
-            Where a region is so narrow that it holds no cell, the nearest one counts.
-        loss: ``"margin"``: best value outside minus best inside (logarithms), below 0 where the wish is fulfilled.
+            Where a region is so narrow that it holds no column or row of cells, the nearest one counts.
+        loss: ``"margin"``: best value outside minus best inside (logarithms), below 0 where the peak is inside.
             ``"cross_entropy"``: minus the logarithm of the region's share of the saliency mass.
 
     Raises:
-        InvalidInputError: No regions, or an unknown ``by`` or ``loss``; when called: not a region for each sample.
+        InvalidInputError: No regions, or an unknown ``by`` or ``loss``; when called: not a region for each sample, or
+            an output that has no such peak.
     """
 
+    task = "saliency"
     _lists = ("regions",)
 
     def __init__(self, regions: Sequence[Region], *, by: Peak = "cell", loss: Loss = "margin") -> None:
         check_choice(by, "by", PEAKS)
         check_choice(loss, "loss", LOSSES)
-        self.regions, self.by, self.loss = _check_regions(regions), by, loss
+        self.regions, self.by, self.loss = check_regions(regions), by, loss
 
-    def __call__(self, output: SaliencyOutput) -> Verdict:
-        """Judge a batch of saliency maps."""
-        return _mask_verdict(*self._values(output), self.loss)
+    def __call__(self, output: SaliencyOutput | BoxOutput) -> Verdict:
+        """Give loss and success for saliency maps or salient points."""
+        if isinstance(output, BoxOutput):
+            return self._of_points(output)
+        values, inside = self._values(output)
+        return Verdict(margin_or_share(values, inside, self.loss), first_maximum_inside(values, inside))
 
     def evidence(self, output: SaliencyOutput) -> Tensor:
-        """The greatest value inside the region (N,), as the network gives it; see :func:`evidence`."""
-        return _best_inside(*self._values(output))
+        """Give the greatest value inside the region (N,), as the network has it; see :func:`evidence`."""
+        return best_inside(*self._values(output))
 
     def _values(self, output: SaliencyOutput) -> tuple[Tensor, Tensor]:
         """Values (N, K) whose maximum is the peak, and which of them are in the region."""
@@ -93,13 +133,24 @@ class PeakInRegion(PerSample):
         columns = np.stack([_between(output.x, r.x0, r.x1, output.size[0]) for r in self.regions])
         if self.by == "map-column":
             # Means, not sums: the same peak, and a softmax over them that is not all or nothing.
-            return output.saliency.mean(1), _tensor(columns, output.saliency)
-        log = _log_density(output)
+            return output.saliency.mean(1), as_mask(columns, output.saliency)
+        log = output.log()
         if self.by == "column":
-            return log.logsumexp(1), _tensor(columns, log)
+            return log.logsumexp(1), as_mask(columns, log)
         rows = np.stack([_between(output.y, r.y0, r.y1, output.size[1]) for r in self.regions])
         inside = rows[:, :, None] & columns[:, None, :]
-        return log.flatten(1), _tensor(inside, log).flatten(1)
+        return log.flatten(1), as_mask(inside, log).flatten(1)
+
+    def _of_points(self, output: BoxOutput) -> Verdict:
+        if output.points is None or self.by != "cell":
+            raise InvalidInputError(
+                "objective: a model that returns no saliency map cannot tell where its map has a peak"
+                + ("" if self.by == "cell" else f" by {self.by}")
+            )
+        check_count(len(self.regions), len(output.points))
+        box = torch.tensor([r.pixels(*output.size) for r in self.regions]).to(output.points)
+        beyond = torch.cat([box[:, :2] - output.points, output.points - box[:, 2:]], 1).amax(1)
+        return Verdict(beyond / max(output.size), beyond <= 0)
 
 
 def _between(centres: Array, low: float, high: float, side: int) -> Array:
@@ -111,88 +162,20 @@ def _between(centres: Array, low: float, high: float, side: int) -> Array:
     return result
 
 
-def _tensor(mask: Array, like: Tensor) -> Tensor:
+def as_mask(mask: Array, like: Tensor) -> Tensor:
+    """Bring a bool array to the device of a tensor."""
     return torch.from_numpy(mask).to(like.device)
 
 
-def _log_density(output: SaliencyOutput) -> Tensor:
-    return output.saliency if output.log_density else output.saliency.clamp_min(1e-12).log()
+def check_regions(regions: object) -> list[Region]:
+    """Check that there is a region for each sample.
 
-
-def _check_regions(regions: object) -> list[Region]:
+    Raises:
+        InvalidInputError: Not a list of at least one ``Region``.
+    """
     if not isinstance(regions, (list, tuple)) or not regions or not all(isinstance(r, Region) for r in regions):
         raise InvalidInputError(f"regions: a list with one Region for each sample is needed, not {regions!r}")
     return list(regions)
-
-
-class CropContainsRegion(PerSample):
-    """The cropper's window contains the region, for every ratio at once, by the cropper's own rule for windows.
-
-    A window follows from the salient cell alone, so for each sample the cells whose windows all contain the region are
-    known beforehand; the wish is that the peak is one of them. Symmetric photos are cropped at the middle column: there
-    only the row counts, and a region that the middle windows miss cannot be shown.
-
-    Args:
-        regions: One region for each sample.
-        ratios: Aspect ratios (height / width) that must all show it.
-        loss: As for :class:`PeakInRegion`.
-
-    Raises:
-        InvalidInputError: No ratios; when called: a region that no window of one of the ratios can contain.
-    """
-
-    _lists = ("regions",)
-
-    def __init__(self, regions: Sequence[Region], ratios: Sequence[float], *, loss: Loss = "margin") -> None:
-        check_choice(loss, "loss", LOSSES)
-        self.regions, self.ratios, self.loss = _check_regions(regions), check_ratios(ratios), loss
-
-    def __call__(self, output: SaliencyOutput) -> Verdict:
-        """Judge a batch of saliency maps."""
-        values, inside = self._values(output)
-        verdict = _mask_verdict(values, inside, self.loss)
-        possible = inside.any(1)
-        # A symmetric photo whose middle windows miss the region: no map can help, and no gradient should pretend so.
-        return Verdict(torch.where(possible, verdict.loss, values[:, 0] * 0 + 1e3), verdict.success & possible)
-
-    def evidence(self, output: SaliencyOutput) -> Tensor:
-        """The greatest value among the cells that show the region (N,); see :func:`evidence`."""
-        return _best_inside(*self._values(output))
-
-    def _values(self, output: SaliencyOutput) -> tuple[Tensor, Tensor]:
-        """The map's cells (N, K), and from which of them every window contains the region."""
-        check_count(len(self.regions), len(output.saliency))
-        log = _log_density(output)
-        flags = [bool(flag) for flag in output.symmetric().tolist()]
-        cells = [self.cells(output, r, symmetric=s) for r, s in zip(self.regions, flags, strict=True)]
-        for region, free, centred in zip(self.regions, cells, flags, strict=True):
-            if not free.any() and not centred:
-                raise InvalidInputError(
-                    f"region {region}: no crop window can contain it for all of the ratios "
-                    f"{', '.join(f'{r:g}' for r in self.ratios)} of a photo of {output.size[0]}x{output.size[1]} px; "
-                    "choose a smaller region or fewer ratios"
-                )
-        return log.flatten(1), _tensor(np.stack(cells), log).flatten(1)
-
-    def cells(self, output: SaliencyOutput, region: Region, *, symmetric: bool) -> Array:
-        """Cells (h, w) bool from which every ratio's window contains the region."""
-        width, height = output.size
-        good = np.ones((len(output.y), len(output.x)), bool)
-        for ratio in self.ratios:
-            window = crop_window(width, height, (0, 0), ratio)
-            moves_along_x = window.width < width
-            if moves_along_x:
-                points = [(int(x), 0) for x in output.x]
-            else:
-                points = [(0, int(y)) for y in output.y]
-            shown = np.array(
-                [
-                    window_contains(crop_window(width, height, p, ratio, symmetric=symmetric), region, width, height)
-                    for p in points
-                ]
-            )
-            good &= shown[None, :] if moves_along_x else shown[:, None]
-        return good
 
 
 class MapDistance(PerSample):
@@ -203,6 +186,7 @@ class MapDistance(PerSample):
         loss: ``"mse"``: sum of squared differences; ``"kl"``: KL(softmax(y) || softmax(map)) for log densities.
     """
 
+    task = "saliency"
     _lists = ("maps",)
 
     def __init__(self, maps: Tensor, loss: Literal["mse", "kl"] = "mse") -> None:
@@ -210,7 +194,7 @@ class MapDistance(PerSample):
         self.maps, self.loss = maps, loss
 
     def __call__(self, output: SaliencyOutput) -> Verdict:
-        """Judge a batch of saliency maps; no distance counts as success."""
+        """Give the distance of saliency maps; none counts as success."""
         saliency, maps = output.saliency, self.maps.to(output.saliency)
         if saliency.shape != maps.shape:
             raise InvalidInputError(f"y: maps of shape {tuple(saliency.shape)} are needed, not {tuple(maps.shape)}")

@@ -1,4 +1,4 @@
-"""Wishes about a quality score: beyond a bound, or a given value."""
+"""Objectives for a quality score: beyond a bound, or a given value."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class ScoreBeyond(PerSample):
         direction: ``"below"`` or ``"above"``.
     """
 
+    task = "quality"
     _lists = ("bounds",)
 
     def __init__(self, bounds: Sequence[float], direction: Literal["below", "above"]) -> None:
@@ -34,7 +35,7 @@ class ScoreBeyond(PerSample):
         self.direction = direction
 
     def __call__(self, output: Tensor) -> Verdict:
-        """Judge scores (N,)."""
+        """Give loss and success for scores (N,)."""
         check_count(len(self.bounds), len(output))
         bounds = torch.tensor(self.bounds, dtype=output.dtype, device=output.device)
         loss = output - bounds if self.direction == "below" else bounds - output
@@ -44,13 +45,14 @@ class ScoreBeyond(PerSample):
 class ScoreDistance(PerSample):
     """Squared difference of a score to a given one; what ``loss_gradient(x, y)`` means for scores ``y`` (N,)."""
 
+    task = "quality"
     _lists = ("scores",)
 
     def __init__(self, scores: Tensor) -> None:
         self.scores = scores
 
     def __call__(self, output: Tensor) -> Verdict:
-        """Judge scores (N,); no distance counts as success."""
+        """Give the distance of scores (N,); none counts as success."""
         if self.scores.shape != output.shape:  # (N, 1) against (N,) would make N x N differences
             raise InvalidInputError(
                 f"y: scores of shape {tuple(output.shape)} are needed, not {tuple(self.scores.shape)}"

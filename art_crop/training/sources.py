@@ -68,7 +68,7 @@ def estimator_teacher(estimator: PyTorchSaliencyRegressor, *, at_once: int = 4) 
         InvalidInputError: Not a PyTorchSaliencyRegressor (others teach through :func:`callable_teacher`).
     """
     from art_crop.estimators.saliency import PyTorchSaliencyRegressor
-    from art_crop.estimators.torch_regressor import frozen
+    from art_crop.estimators.placement import frozen
 
     if not isinstance(estimator, PyTorchSaliencyRegressor):
         raise InvalidInputError(f"teacher: a saliency model is needed, not {type(estimator).__name__}")

@@ -1,4 +1,4 @@
-"""What makes a surrogate's gradient hold on another model: each option is one function around a source of gradients.
+"""Sources of gradients, composable: what makes a surrogate's gradient hold on another model is one function around one.
 
 - Smoothing: the gradient is filtered with a Gaussian, as if it were averaged over shifted photos (translation
   invariance; Dong et al., "Evading Defenses to Transferable Adversarial Examples by Translation-Invariant Attacks",
@@ -25,20 +25,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from art_crop.attacks.results import photo_stream
-from art_crop.attacks.wishes import Located
+from art_crop.attacks.targets import Located
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.activations import watched
 from art_crop.estimators.placement import frozen
-from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+from art_crop.estimators.torch_estimator import TorchEstimator
 from art_crop.functional.contrast import opponent_contrast
 from art_crop.functional.filters import gaussian_blur
 from art_crop.functional.norms import unit
 from art_crop.models.jpeg_path import through_jpeg
-from art_crop.objectives import Objective, Verdict
+from art_crop.objectives import Verdict
 
 __all__ = [
     "COPIES",
-    "Look",
+    "Gradients",
     "Source",
     "averaged",
     "diverse",
@@ -54,7 +54,7 @@ SPREAD = 0.06
 """Standard deviation of the spots in which features are counted, as a share of the photo's longer side."""
 
 
-class Look(NamedTuple):
+class Gradients(NamedTuple):
     """Gradient (n, 3, H, W) of the loss at some photos; their successes and losses (n,) where the pass told them."""
 
     gradient: Tensor
@@ -62,75 +62,73 @@ class Look(NamedTuple):
     loss: Tensor | None = None
 
 
-Source = Callable[[Tensor, Objective, bool], Look]
-"""Photos (n, 3, H, W), their wishes, and whether the successes will be used -> a look."""
+Source = Callable[[Tensor, Any, bool], Gradients]
+"""Photos (n, 3, H, W), their objectives, and whether the successes will be used -> gradients."""
 
 
-def plain(estimator: PyTorchSaliencyRegressor) -> Source:
+def plain(estimator: TorchEstimator) -> Source:
     """The loss's own gradient."""
 
-    def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
-        seen = estimator.value_and_gradient(photos, wish, decide=decide)
+    def source_at(photos: Tensor, objective: Any, decide: bool) -> Gradients:
+        seen = estimator.value_and_gradient(photos, objective, decide=decide)
         assert seen.gradient is not None
-        return Look(seen.gradient, seen.success, seen.loss)
+        return Gradients(seen.gradient, seen.success, seen.loss)
 
-    return look
+    return source_at
 
 
-def with_features(
-    estimator: PyTorchSaliencyRegressor, layers: Sequence[str] | Literal["auto"], weight: float
-) -> Source:
+def with_features(estimator: TorchEstimator, layers: Sequence[str] | Literal["auto"], weight: float) -> Source:
     """The gradient of loss + weight * mean over layers of log(energy at the old peak / energy at the target).
 
-    With ``"auto"`` the layers are chosen at the first look.
+    With ``"auto"`` the layers are chosen at the first photos.
     """
     chosen = [] if layers == "auto" else list(layers)
 
-    def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
-        wish = _located(wish, "features")
+    def source_at(photos: Tensor, objective: Any, decide: bool) -> Gradients:
+        objective = _located(objective, "features")
         if not chosen:
             chosen.extend(spread_layers(estimator, photos[:1]))
         with ExitStack() as stack:
             reads = [stack.enter_context(watched(estimator.model, layer)) for layer in chosen]
-            seen = estimator.value_and_gradient(photos, _FeatureWish(wish, reads, weight), decide=False)
+            seen = estimator.value_and_gradient(photos, _FeatureObjective(objective, reads, weight), decide=False)
         assert seen.gradient is not None
-        return Look(seen.gradient, None)
+        return Gradients(seen.gradient, None)
 
-    return look
+    return source_at
 
 
 def with_contrast(source: Source, weight: float) -> Source:
     """The gradient of norm 1, less ``weight`` times ContrastShift's own step of norm 1, which no model gave."""
 
-    def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
-        target, old = _located(wish, "contrast").spots((photos.shape[-2], photos.shape[-1]), photos, SPREAD)
+    def source_at(photos: Tensor, objective: Any, decide: bool) -> Gradients:
+        target, old = _located(objective, "contrast").spots((photos.shape[-2], photos.shape[-1]), photos, SPREAD)
         raised = unit(opponent_contrast(photos) * (target - old)[:, None])
-        seen = source(photos, wish, decide)
+        seen = source(photos, objective, decide)
         return seen._replace(gradient=unit(seen.gradient) - weight * raised)
 
-    return look
+    return source_at
 
 
-def _located(wish: Objective, option: str) -> Located:
-    if not isinstance(wish, Located):
+def _located(objective: Any, option: str) -> Located:
+    if not isinstance(objective, Located):
         raise InvalidInputError(f"{option}: the old peak and the target are needed; give regions as y")
-    return wish
+    return objective
 
 
-class _FeatureWish:
-    """The wish with the features' term; called while the layers are watched."""
+class _FeatureObjective:
+    """The objective with the features' term; called while the layers are watched."""
 
-    def __init__(self, wish: Located, reads: Sequence[Callable[[], Tensor]], weight: float) -> None:
-        self.wish, self.reads, self.weight = wish, reads, weight
+    def __init__(self, objective: Located, reads: Sequence[Callable[[], Tensor]], weight: float) -> None:
+        self.objective, self.reads, self.weight = objective, reads, weight
 
     def __len__(self) -> int:
-        return len(self.wish)
+        return len(self.objective)
 
-    def take(self, indices: Sequence[int]) -> _FeatureWish:
-        return _FeatureWish(self.wish.take(indices), self.reads, self.weight)
+    def take(self, indices: Sequence[int]) -> _FeatureObjective:
+        return _FeatureObjective(self.objective.take(indices), self.reads, self.weight)
 
     def __call__(self, output: Any) -> Verdict:
-        loss, success = self.wish(output)
+        loss, success = self.objective(output)
         terms = [self._term(read()) for read in self.reads]
         return Verdict(loss + self.weight * torch.stack(terms).mean(0), success)
 
@@ -138,13 +136,13 @@ class _FeatureWish:
         if activations.ndim != 4:
             raise InvalidInputError("features: layers that give activations (N, C, h, w) are needed")
         energy = activations.float().square().sum(1)
-        target, old = self.wish.spots((energy.shape[1], energy.shape[2]), energy, SPREAD)
+        target, old = self.objective.spots((energy.shape[1], energy.shape[2]), energy, SPREAD)
         at_target = (energy * target).sum((1, 2)) / target.sum((1, 2))
         at_old = (energy * old).sum((1, 2)) / old.sum((1, 2))
         return (at_old + 1e-12).log() - (at_target + 1e-12).log()
 
 
-def spread_layers(estimator: PyTorchSaliencyRegressor, photos: Tensor, count: int = 4) -> list[str]:
+def spread_layers(estimator: TorchEstimator, photos: Tensor, count: int = 4) -> list[str]:
     """Names of ``count`` convolutions, spread over the fifth to tenth of those that see where things are.
 
     What is counted at that depth other models count as well; the last layers of a deep model know its own features.
@@ -176,64 +174,64 @@ def spread_layers(estimator: PyTorchSaliencyRegressor, photos: Tensor, count: in
 def smoothed(source: Source, sigma: float) -> Source:
     """The gradient filtered with a Gaussian of ``sigma`` pixels."""
 
-    def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
-        seen = source(photos, wish, decide)
+    def source_at(photos: Tensor, objective: Any, decide: bool) -> Gradients:
+        seen = source(photos, objective, decide)
         return seen._replace(gradient=gaussian_blur(seen.gradient, sigma))
 
-    return look
+    return source_at
 
 
 def ensembled(sources: Sequence[Source]) -> Source:
     """The sources' gradients, each of L2 norm 1 a photo, added up."""
 
-    def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
-        gradients = [unit(source(photos, wish, False).gradient) for source in sources]
-        return Look(torch.stack(gradients).sum(0), None)
+    def source_at(photos: Tensor, objective: Any, decide: bool) -> Gradients:
+        gradients = [unit(source(photos, objective, False).gradient) for source in sources]
+        return Gradients(torch.stack(gradients).sum(0), None)
 
-    return look
+    return source_at
 
 
 def averaged(source: Source, copies: Sequence[Copy], draws: int, seed: int, clip: tuple[float, float]) -> Source:
     """The mean of the gradients at the photo and at ``draws`` random copies of each kind."""
 
-    def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
-        seen = source(photos, wish, decide)
+    def source_at(photos: Tensor, objective: Any, decide: bool) -> Gradients:
+        seen = source(photos, objective, decide)
         total = seen.gradient
         for i, photo in enumerate(photos):
             stream = photo_stream(photo, seed, clip)
             for kind in (kind for _ in range(draws) for kind in copies):
-                total[i] += _through(source, photo[None], wish.take([i]), kind, stream, clip)[0]
+                total[i] += _through(source, photo[None], objective.take([i]), kind, stream, clip)[0]
         return seen._replace(gradient=total / (1 + draws * len(copies)))
 
-    return look
+    return source_at
 
 
 def diverse(source: Source, probability: float, seed: int, clip: tuple[float, float]) -> Source:
     """With that probability the gradient is taken at a copy of random size."""
 
-    def look(photos: Tensor, wish: Objective, decide: bool) -> Look:
+    def source_at(photos: Tensor, objective: Any, decide: bool) -> Gradients:
         gradients = []
         for i, photo in enumerate(photos):
-            stream, one = photo_stream(photo, seed + 1, clip), wish.take([i])
+            stream, one = photo_stream(photo, seed + 1, clip), objective.take([i])
             changed = stream.random() < probability
             gradients.append(
                 _through(source, photo[None], one, "resize", stream, clip)
                 if changed
                 else source(photo[None], one, False).gradient
             )
-        return Look(torch.cat(gradients), None)
+        return Gradients(torch.cat(gradients), None)
 
-    return look
+    return source_at
 
 
 def _through(
-    source: Source, photo: Tensor, wish: Objective, kind: Copy, stream: np.random.Generator, clip: tuple[float, float]
+    source: Source, photo: Tensor, objective: Any, kind: Copy, stream: np.random.Generator, clip: tuple[float, float]
 ) -> Tensor:
     """Gradient with respect to a photo (1, 3, H, W) of the loss at a changed copy of it."""
     with torch.enable_grad():
         x = photo.detach().requires_grad_()
         copy = COPIES[kind](x, stream, clip)
-    gradient = source(copy.detach(), wish, False).gradient
+    gradient = source(copy.detach(), objective, False).gradient
     (pulled,) = torch.autograd.grad(copy, x, gradient.to(copy))
     return pulled
 
