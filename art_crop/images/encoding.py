@@ -1,0 +1,138 @@
+"""An attack's product as something that can be written: pixels for a PNG or a JPEG, or a JPEG's own coefficients."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from art_crop.checks import check_choice, check_int
+from art_crop.images.coefficients import JpegCoefficients, jpeg_segments, temporary_file
+from art_crop.images.reading import Photo, load_photo
+from art_crop.images.writing import SUBSAMPLINGS, encode_jpeg, encode_png, write_atomic
+
+__all__ = ["EncodedImage", "Encoding", "Jpeg", "Png"]
+
+_TABLE = 0xDB
+
+
+@dataclass(frozen=True)
+class Png:
+    """Lossless: what is read back are the pixels themselves.
+
+    Attributes:
+        quick: Compress less, in a third of the time.
+    """
+
+    quick: bool = False
+
+    suffix: ClassVar[str] = ".png"
+    lossy: ClassVar[bool] = False
+
+    def encode(self, pixels: NDArray[np.uint8], photo: Photo | None = None) -> EncodedImage:
+        """Encode uint8 RGB pixels (H, W, 3) with the EXIF and ICC of ``photo``.
+
+        Raises:
+            InvalidInputError: As :func:`~art_crop.images.encode_png`.
+        """
+        return EncodedImage(encode_png(pixels, photo, quick=self.quick), self, pixels)
+
+
+@dataclass(frozen=True)
+class Jpeg:
+    """A JPEG as Pillow encodes it.
+
+    Attributes:
+        quality: libjpeg's quality, 1 to 100.
+        subsampling: "4:4:4", "4:2:2" or, as Pillow's default, "4:2:0".
+
+    Raises:
+        InvalidInputError: One of them is none of these.
+    """
+
+    quality: int
+    subsampling: str = "4:2:0"
+
+    suffix: ClassVar[str] = ".jpg"
+    lossy: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_int(self.quality, "quality", at_least=1, at_most=100)
+        check_choice(self.subsampling, "subsampling", SUBSAMPLINGS)
+
+    def encode(self, pixels: NDArray[np.uint8], photo: Photo | None = None) -> EncodedImage:
+        """Encode uint8 RGB pixels (H, W, 3) with the EXIF and ICC of ``photo``.
+
+        Raises:
+            InvalidInputError: As :func:`~art_crop.images.encode_jpeg`.
+        """
+        return EncodedImage(encode_jpeg(pixels, self.quality, photo, subsampling=self.subsampling), self, pixels)
+
+
+Encoding = Png | Jpeg
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """A photo as the bytes of a file.
+
+    Attributes:
+        data: The file.
+        encoding: How it was made.
+        pixels: The uint8 RGB pixels (H, W, 3) that were encoded; None where the coefficients were made directly.
+    """
+
+    data: bytes
+    encoding: Encoding
+    pixels: NDArray[np.uint8] | None
+
+    @classmethod
+    def from_coefficients(
+        cls, coefficients: JpegCoefficients, photo: Photo | None = None, *, encoding: Jpeg
+    ) -> EncodedImage:
+        """Write a JPEG's coefficients as they are, with the metadata that ``encoding.encode`` would give the photo.
+
+        Coefficients as Pillow's encoder made them give Pillow's very bytes.
+
+        Args:
+            coefficients: What the file holds.
+            photo: Photo whose EXIF and ICC are kept.
+            encoding: Whose steps the coefficients are multiples of; it is noted, and not applied again.
+        """
+        like = encode_jpeg(np.zeros((1, 1, 3), np.uint8), encoding.quality, photo)
+        data = coefficients.to_bytes()
+        # Metadata stands before the quantisation tables; the EXIF block may well contain their marker.
+        return cls(like[: _header_length(like)] + data[_header_length(data) :], encoding, None)
+
+    @property
+    def suffix(self) -> str:
+        """Of a file name: ".png" or ".jpg"."""
+        return self.encoding.suffix
+
+    @cached_property
+    def decoded(self) -> NDArray[np.uint8]:
+        """Upright uint8 RGB pixels (H, W, 3) that :func:`~art_crop.images.load_photo` reads from the file.
+
+        Measures of a change are computed on these.
+        """
+        if self.pixels is not None and not self.encoding.lossy:
+            return self.pixels
+        with temporary_file(self.data, self.suffix) as file:
+            return load_photo(file).pixels
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the file, atomically.
+
+        Raises:
+            OutputError: As :func:`~art_crop.images.write_atomic`.
+        """
+        write_atomic(path, self.data)
+
+
+def _header_length(jpeg: bytes) -> int:
+    """Bytes of a JPEG before its first quantisation table: its application segments."""
+    return next(start for marker, start in jpeg_segments(jpeg) if marker == _TABLE)
