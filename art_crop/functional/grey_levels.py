@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -23,12 +24,16 @@ from art_crop.errors import InvalidInputError
 
 __all__ = ["LevelMoves"]
 
-STRIP = 2**20
+STRIP = 2**21
 """Values of the photo that are worked on at once."""
 BINS = 8192
 """Bins of worth per price, 512 to a factor of 2."""
-FINE = 512
+FINE = 128
 """Steps to a factor of 2 in the search for the highest price that a unit of worth justifies."""
+STEEPEST = 126 * FINE
+"""Step at the end of the range of float32."""
+SAMPLE = 2**14
+"""Entries on which the search begins."""
 
 
 def _blocks(strip: Tensor, halvings: int) -> Tensor:
@@ -65,6 +70,7 @@ class _Pyramid:
         most_behind: Up to how many levels behind pixels are told apart.
 
     Attributes:
+        pixels: As given.
         behind: For each halving, which children stay a level behind, uint8 (4, 4^j, signs, n).
         values: The entries, uint8 (1, 1, n).
         room: Levels that an entry can move, uint8 (1, signs, n).
@@ -76,17 +82,19 @@ class _Pyramid:
         # A child that stays behind adds a level to its parent's room: leave space for that below 256.
         room = (pixels ^ ~down).clamp_max_(255 - halvings)
         room = room if movable is None else room * movable
-        counts = [torch.ones(1, 1, 1, dtype=kind, device=pixels.device).expand(room.shape)]
-        values, self.behind = pixels, list[Tensor]()
+        counts = [torch.ones_like(room, dtype=kind)]
+        values, self.pixels, self.behind = pixels, pixels, list[Tensor]()
         for _ in range(halvings):
             values, room, *counts = (t.view(4, len(t) // 4, *t.shape[1:]) for t in (values, room, *counts))
             total = values.sum(0, dtype=torch.int16)
             needed = 4 - ((total & 3).to(torch.uint8) ^ (down & 3))
-            fixed = (room == 0).to(kind) * torch.iinfo(kind).max
+            fixed = (room.clamp_max(1).to(kind) - 1) & torch.iinfo(kind).max  # 0 wraps around to the largest price
             behind = _behind(torch.maximum(counts[0], fixed), needed)
-            nothing = torch.zeros((), dtype=kind, device=pixels.device)
-            shifted = zip([*counts, nothing], [nothing, *counts], strict=True)
-            counts = [_sum(a + behind * (b - a)) for a, b in shifted][: most_behind + 1]
+            late = [_sum(count * behind) for count in counts]
+            counts = [_sum(count) - lost for count, lost in zip(counts, late, strict=True)] + [late[-1]]
+            for s in range(1, len(late)):
+                counts[s] += late[s - 1]
+            del counts[most_behind + 1 :]
             room = room + behind
             room = torch.minimum(torch.minimum(room[0], room[1]), torch.minimum(room[2], room[3]))
             values = (total >> 2).to(torch.uint8)
@@ -123,6 +131,8 @@ class LevelMoves:
         if pixels.dtype != torch.uint8 or pixels.ndim != 3:
             raise InvalidInputError(f"pixels: uint8 (3, H, W) is needed, not {pixels.dtype} {tuple(pixels.shape)}")
         self._pixels, self._halvings, self._most = pixels, halvings, most
+        # Prices are whole numbers of at most 4^halvings * 255^2.
+        self._number = torch.float32 if halvings < 5 else torch.float64
         self._movable = None if movable is None else movable.expand(pixels.shape)
         channels, height, width = pixels.shape
         self.shape = (channels, height >> halvings, width >> halvings)
@@ -147,24 +157,27 @@ class LevelMoves:
         Args:
             direction: Wanted change of each entry (3, h, w), as minus the gradient; sign and relative size count.
         """
+        largest = float(direction.abs().max()) if direction.numel() else 0.0
+        if tuple(direction.shape) != self.shape or not math.isfinite(largest):
+            raise InvalidInputError(f"direction: finite numbers of shape {self.shape} are needed")
         direction = direction.contiguous()
         self._sign = direction.sign().to(torch.int16)
-        worth = direction.abs().float()
-        self._worth = worth / worth.max().clamp_min(1e-30) if worth.numel() else worth
+        self._worth = direction.abs().to(self._number).flatten() / max(largest, torch.finfo(torch.float32).tiny)
+        self._squares = float(self._worth.square().sum(dtype=torch.float64))
         room, self._prices = self._priced(self._sign)
-        self._room_along = room.int() * self._sign.abs()
+        self._room_along = room.flatten() * self._sign.flatten().abs().to(self._number)
         # Small budgets: all moves are sorted into bins, of which only the last, partly spent one is sorted further.
-        self._price = torch.stack(self._prices[: self._most])
-        density = self._worth / self._price
+        price = self._prices[: self._most]
+        self._density = (self._worth / price).float()
         for level in range(self._most):
-            density[level] *= self._room_along > level
+            self._density[level] *= self._room_along > level
         # The leading bits of a float32, as an integer, are in its order.
-        bits = density.view(torch.int32) >> 14
+        bits = self._density.view(torch.int32) >> 14
         top = int(bits.max()) if bits.numel() else 0
-        self._bins = torch.where(density > 0, (top - bits).clamp_max(BINS - 1), BINS).flatten()
-        self._spent = torch.bincount(self._bins, self._price.flatten(), minlength=BINS + 1)[:BINS].cumsum(0)
-        self._density = density.flatten()
-        self._full = int(self._cost(self._room_along, self._prices).sum(dtype=torch.int64))
+        bins = (top - bits).clamp_max_(BINS - 1).masked_fill_(self._density <= 0, BINS)
+        spent = torch.bincount(bins.flatten(), price.flatten().double(), minlength=BINS + 1)
+        self._bins, self._spent = bins.to(torch.int16), spent[:BINS].cumsum(0)
+        self._full = self._total(self._room_along, self._prices)
 
     @property
     def capacity(self) -> float:
@@ -199,57 +212,66 @@ class LevelMoves:
             levels, spent = self._any_levels(budget)
             if spent < switch:  # by less than a move's price: a larger budget must not buy less
                 levels = self._single_levels(switch)
-        return levels.to(torch.int16) * self._sign
+        return levels.to(torch.int16).view(self.shape) * self._sign
 
     def _single_levels(self, budget: int) -> Tensor:
         last = int(torch.searchsorted(self._spent, budget, right=True))
         taken = self._bins < last
         if last < BINS:
             left = budget - (int(self._spent[last - 1]) if last else 0)
-            index = (self._bins == last).nonzero()[:, 0]
-            taken[_best(index, self._density[index], self._price.view(-1)[index], left)] = True
-        return taken.view(self._price.shape).sum(0, dtype=torch.int16)
+            index = (self._bins == last).flatten().nonzero()[:, 0]
+            density, price = self._density.view(-1)[index], self._prices.view(-1)[index]
+            taken.view(-1)[index[_best(density, price, left)]] = True
+        return taken.sum(0, dtype=torch.int16)
 
     def _any_levels(self, budget: int) -> tuple[Tensor, int]:
-        """All levels whose price is at most a multiple of the worth, and some of those that come next.
+        """All levels whose price is at most a multiple of the worth, and some of those that come next; the cost.
 
         An entry's prices grow by 2 n a level (n pixels in a block), so that this is the direction, scaled and rounded.
         """
-        low, high = -1, 126 * FINE
-        below = above = torch.zeros_like(self._room_along)
-        spent = 0
-        guess = math.log2(4 * 4**self._halvings * budget / float(self._worth.double().square().sum())) / 2 * FINE
-        rounds = 0
+        entries = (self._worth, self._room_along, self._prices)
+        guess = math.log2(4 * 4**self._halvings * budget / self._squares) / 2 * FINE
+        apart = len(self._worth) // SAMPLE
+        if apart > 1:
+            step, *_ = self._bracket(budget / apart, guess, *(t[..., ::apart].contiguous() for t in entries))
+            guess = guess if step == STEEPEST - 1 else step
+        _, spent, levels, above = self._bracket(budget, guess, *entries)
+        index = (above > levels).nonzero()[:, 0]
+        prices, more, fewer = self._prices[:, index], above[index], levels[index]
+        price = self._cost(more, prices) - self._cost(fewer, prices)
+        chosen = _best(self._worth[index] * (more - fewer) / price, price, budget - spent)
+        levels[index[chosen]] = more[chosen]
+        return levels, spent + int(price[chosen].sum(dtype=torch.float64))
+
+    def _bracket(self, budget: float, guess: float, *entries: Tensor) -> tuple[int, int, Tensor, Tensor]:
+        """Last step of the search that costs at most ``budget``, its cost, its levels, and the next step's levels."""
+        low, high, spent, dear = -1, STEEPEST, 0, 0
+        below, above = torch.zeros_like(entries[1]), entries[1]
+        stride, rounds = FINE / 2, 0
         while high - low > 1:
             step = min(max(round(guess), low + 1), high - 1)
-            levels = self._levels_within(2 ** (step / FINE))
-            cost = int(self._cost(levels, self._prices).sum(dtype=torch.int64))
+            levels = self._levels_within(step, *entries)
+            cost = self._total(levels, entries[-1])
             if cost <= budget:
-                low, below, spent = step, levels, cost
+                low, spent, below = step, cost, levels
             else:
-                high, above = step, levels
+                high, dear, above = step, cost, levels
             rounds += 1
-            # The norm grows about as the multiple; where it does not, halving the interval ends the search.
-            if rounds % 3 == 0 or cost == 0:
-                guess = (low + high) / 2
+            if spent and dear:
+                share = math.log(budget / spent) / math.log(dear / spent)
+                guess = low + (high - low) * (share if rounds % 4 else 0.5)
             else:
-                guess = step + math.log2(budget / cost) / 2 * FINE
-        index = (above > below).flatten().nonzero()[:, 0]
-        prices = [price.flatten()[index] for price in self._prices]
-        fewer, more = below.flatten()[index], above.flatten()[index]
-        price = self._cost(more, prices) - self._cost(fewer, prices)
-        next_best = _best(index, self._worth.flatten()[index] * (more - fewer) / price, price, budget - spent)
-        below.view(-1)[next_best] = above.view(-1)[next_best]
-        return below, int(self._cost(below, self._prices).sum(dtype=torch.int64))
+                guess, stride = step + stride * (math.log2(budget / cost) if cost else 1), 2 * stride
+        return low, spent, below, above
 
-    def _levels_within(self, scale: float) -> Tensor:
-        """Levels of each entry whose prices are at most ``scale`` times its worth, int32 (3, h, w)."""
-        limit = (self._worth * scale).clamp_max_(2**30).int()
-        further = (limit - self._prices[-1]) >> (2 * self._halvings + 1)
-        levels = further.clamp_min_(0)
-        for price in self._prices:
-            levels += price <= limit
-        return torch.minimum(levels, self._room_along)
+    def _levels_within(self, step: int, worth: Tensor, room: Tensor, prices: Tensor) -> Tensor:
+        """Levels of each entry whose prices are at most 2 to the power of ``step / FINE``, times its worth."""
+        limit = worth * 2 ** (step / FINE)
+        levels = ((limit - prices[-1]) / (2 * 4**self._halvings)).floor_().clamp_min_(0)
+        reached = torch.empty_like(limit)
+        for price in prices:
+            levels += torch.le(price, limit, out=reached)
+        return torch.minimum(levels, room)
 
     def seen(self, moves: Tensor) -> Tensor:
         """The halved photo after moves (3, h, w), uint8: exactly what halving :meth:`realise` gives."""
@@ -259,7 +281,7 @@ class LevelMoves:
         """Exact L2 norm of the photo's change by moves (3, h, w), of pixels in [0, 1]."""
         room, prices = self._priced(moves)
         self._check(moves, room)
-        return math.sqrt(int(self._cost(moves.abs().int(), prices).sum(dtype=torch.int64))) / 255
+        return math.sqrt(self._total(moves.flatten().abs().to(self._number), prices)) / 255
 
     def realise(self, moves: Tensor) -> Tensor:
         """The photo, uint8 (3, H, W), after moves (3, h, w)."""
@@ -271,10 +293,13 @@ class LevelMoves:
                 continue
             down = (part < 0).view(1, -1).to(torch.uint8) * 255
             levels = part.abs().to(torch.uint8).view(1, 1, -1)
-            for behind in reversed(self._pyramid(rows, down, 0).behind):
+            pyramid = self._pyramid(rows, down, 0)
+            for behind in reversed(pyramid.behind):
                 levels = (levels - torch.minimum(levels, behind)).flatten(0, 1)
             target = _blocks(result[:, full], self._halvings)
-            target += ((levels ^ down) - down).view(target.shape)
+            moved = (pyramid.pixels + ((levels ^ down) - down)).view(target.shape)
+            for place in product((0, 1), repeat=2 * self._halvings):  # in one copy_ the innermost loop is of 2 values
+                target[place] = moved[place]
         return result
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
@@ -296,29 +321,33 @@ class LevelMoves:
         pixels = _blocks(self._pixels[:, full], self._halvings).reshape(planes)
         return _Pyramid(pixels, down, movable, self._halvings, most_behind)
 
-    def _priced(self, signed: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Room of each entry along signs (3, h, w), and the prices of its first levels, int32.
+    def _priced(self, signed: Tensor) -> tuple[Tensor, Tensor]:
+        """Room of each entry along signs (3, h, w), and the prices (levels, 3 h w) of its first levels.
 
         After the last of these each level costs twice the number of pixels more than the one before.
         """
         down = signed < 0
-        price = moved = torch.zeros(self.shape, dtype=torch.int32, device=signed.device)
-        prices = []
-        for level in range(max(self._most, self._halvings + 1)):
-            moved_before = moved
+        levels = max(self._most, self._halvings + 1)
+        prices = torch.zeros(levels, down.numel(), dtype=self._number, device=signed.device)
+        moved = torch.zeros_like(prices[0])
+        for level, price in enumerate(prices):
+            price += moved if level == 0 else prices[level - 1] + moved
             if level < len(self._counts):  # pixels that this level moves for the first time
-                moved = moved + _select(down, self._counts[level])
-            price = price + moved_before + moved
-            prices.append(price)
+                moved += _select(down, self._counts[level]).flatten()
+            price += moved
         return _select(down, self._room), prices
 
-    def _cost(self, levels: Tensor, prices: list[Tensor]) -> Tensor:
-        """Squared pixel levels that moving by ``levels`` takes, int32, exact."""
+    def _cost(self, levels: Tensor, prices: Tensor) -> Tensor:
+        """Squared pixel levels, exact, that moving entries by ``levels`` (n,) takes at ``prices`` (levels, n)."""
         further = (levels - len(prices)).clamp_min_(0)
-        total = further * (prices[-1] + 4**self._halvings * (further + 1))
+        total = torch.as_tensor(further * (prices[-1] + 4**self._halvings * (further + 1)))
+        reached = torch.empty_like(levels)
         for level, price in enumerate(prices):
-            total += price * (levels > level)
+            total += torch.gt(levels, level, out=reached).mul_(price)
         return total
+
+    def _total(self, levels: Tensor, prices: Tensor) -> int:
+        return int(self._cost(levels, prices).sum(dtype=torch.float64))
 
     def _check(self, moves: Tensor, room: Tensor) -> None:
         if tuple(moves.shape) != self.shape or bool((moves.abs() > room).any()):
@@ -330,7 +359,7 @@ def _select(down: Tensor, both: Tensor) -> Tensor:
     return torch.as_tensor(both[0] + down.to(both.dtype) * (both[1] - both[0]))
 
 
-def _best(index: Tensor, density: Tensor, price: Tensor, budget: int) -> Tensor:
-    """Those of ``index`` that come first by density, as many as the budget allows."""
+def _best(density: Tensor, price: Tensor, budget: int) -> Tensor:
+    """Indices of the moves that come first by density, as many as the budget allows."""
     order = density.argsort(descending=True, stable=True)
-    return index[order[: int((price[order].cumsum(0, dtype=torch.int64) <= budget).sum())]]
+    return order[: int((price[order].cumsum(0, dtype=torch.float64) <= budget).sum())]
