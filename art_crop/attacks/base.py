@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import accumulate
@@ -152,6 +152,8 @@ class PhotoAttack(EvasionAttack):
         self.quantize, self.success_oracle = quantize, judge if success_oracle is None else success_oracle
         self.seed, self.verbose = seed, verbose
         self.results: list[AttackResult] = []
+        self.on_step: Callable[[int, int], None] = lambda done, of: None
+        """Called after each step or round on a photo, with how many of how many are done."""
 
     def _check_params(self) -> None:
         if self.norm not in (2, "2", "inf", np.inf):
@@ -261,12 +263,21 @@ class PhotoAttack(EvasionAttack):
             planar = found[0].transpose(1, 2, 0) if self.estimator.channels_first else found[0]
             return np.ascontiguousarray(np.rint(planar * 255).astype(np.uint8))
         space = ReducedSpace(levels, halvings)
-        batch = self._reduced([space], self._objective(y, 1), self._budgets(1).tolist(), None, levels.shape)
+        candidate = self.search_in(space, y, (pixels.shape[1], pixels.shape[0]))
+        changed: Array = space.levels(candidate).permute(1, 2, 0).contiguous().numpy()
+        self.results = [self.results[0].measured_levels(pixels, changed)]
+        return changed
+
+    def search_in(self, space: Space, y: Any, size: tuple[int, int]) -> Candidate:
+        """Search one photo (width, height) in a space of the caller's, at the size at which all models see it.
+
+        The candidate's photo is the space's affair; :attr:`results` has one entry, whose norms are NaN.
+        """
+        batch = self._reduced([space], self._objective(y, 1), self._budgets(1).tolist(), None, size)
         with _frozen(self.estimator):
             ((candidate, result),) = self._search(batch)
-        changed: Array = space.levels(candidate).permute(1, 2, 0).contiguous().numpy()
-        self.results = [result.measured_levels(pixels, changed)]
-        return changed
+        self.results = [result]
+        return candidate
 
     @abstractmethod
     def _search(self, batch: Batch) -> list[tuple[Candidate, AttackResult]]:
@@ -304,7 +315,7 @@ class PhotoAttack(EvasionAttack):
         halvings = 0 if limits is not None or mask is not None else self._halvings((x.shape[-1], x.shape[-2]))
         if halvings and self._searches_reduced:
             spaces = [ReducedSpace((photo.cpu() * 255).round().to(torch.uint8), halvings) for photo in x]
-            return self._reduced(spaces, objective, eps, mask, x.shape[1:])
+            return self._reduced(spaces, objective, eps, mask, (x.shape[-1], x.shape[-2]))
         objective = self._located(x, objective)
         weight = self._weight(x, objective, mask, self.estimator)
         grids = [
@@ -326,9 +337,8 @@ class PhotoAttack(EvasionAttack):
     """Whether the attack's directions mean the same at the size after a cropper's halvings."""
 
     def _reduced(
-        self, spaces: list[ReducedSpace], objective: Any, eps: list[float], mask: Tensor | None, shape: Sequence[int]
+        self, spaces: Sequence[Space], objective: Any, eps: list[float], mask: Tensor | None, size: tuple[int, int]
     ) -> Batch:
-        size = (shape[-1], shape[-2])
         estimator, oracle = (
             None if model is None else model.at_reduced_size(size) for model in (self.estimator, self.success_oracle)
         )

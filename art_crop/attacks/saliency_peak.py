@@ -174,6 +174,7 @@ class SaliencyPeakFGM(PhotoAttack):
                 else:
                     budget, last = batch.eps[i] * math.sqrt((k + 1) / self.max_iter), k + 1 == self.max_iter
                     candidates[i] = batch.spaces[i].at(total[i], budget, exact=last or self.early_stop)
+            self.on_step(k + 1, self.max_iter)
             if not active:
                 break
         return self._records(batch, candidates, before, self._passes(taken), asked, curves)
@@ -206,6 +207,7 @@ class SaliencyPeakFGM(PhotoAttack):
                 if least is None or one.budget < least:
                     best[i], reach[i] = ends[i], None if one.candidate is None else one.budget
                 stale[i] = stale[i] + 1 if least and one.budget > least * (1 - CLOSE) else 0
+            self.on_step(k + 1, self.max_iter)
             active = [i for i in active if stale[i] < PATIENT]
             if not active or k + 1 == self.max_iter:
                 break

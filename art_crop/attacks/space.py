@@ -2,7 +2,8 @@
 
 A candidate holds the photo as the model is asked about it, and what the photo itself follows from. :class:`PhotoSpace`
 keeps photos at their own size, under any constraint. :class:`ReducedSpace` keeps them at the size to which a cropper's
-first step halves them, exactly: full-resolution pixels are read once, and written once.
+first step halves them, exactly: full-resolution pixels are read once, and written once. :class:`CoefficientSpace` does
+the same for a JPEG's coefficients.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from torch.nn import functional as F
 
 from art_crop.attacks.constraints import Constraint
 from art_crop.functional.grey_levels import LevelMoves
+from art_crop.functional.jpeg_moves import CoefficientMoves
 from art_crop.functional.norms import Norm, add_scaled, clamp
+from art_crop.images.coefficients import JpegCoefficients, decode_reduced
 
-__all__ = ["Candidate", "PhotoSpace", "ReducedSpace", "Space"]
+__all__ = ["Candidate", "CoefficientSpace", "PhotoSpace", "ReducedSpace", "Space"]
 
 ROUNDS = 12
 CLOSE = 2e-3
@@ -196,3 +199,51 @@ class ReducedSpace:
             return torch.zeros(self.moves.reduced.shape, dtype=torch.int16)
         moves: Tensor = candidate.moves
         return moves
+
+
+class CoefficientSpace:
+    """One photo as a JPEG's quantised coefficients, at the size at which a cropper decodes it, under an L2 budget.
+
+    What the model is asked about is a simulation of the decoder that differs from it by single levels here and there;
+    the budget is explained at :class:`~art_crop.functional.jpeg_moves.CoefficientMoves`.
+
+    Args:
+        pixels: Photo uint8 (3, H, W).
+        jpeg: The file that an encoder makes of it.
+        scale: n of the decoder, which makes 1/n of the photo's size.
+    """
+
+    def __init__(self, pixels: Tensor, jpeg: bytes, scale: int) -> None:
+        self.base = JpegCoefficients.from_bytes(jpeg)
+        self.moves = CoefficientMoves(
+            pixels,
+            scale,
+            components=[torch.from_numpy(component) for component in self.base.components],
+            tables=[torch.from_numpy(table.astype("int32")) for table in self.base.tables],
+            reduced=torch.from_numpy(decode_reduced(jpeg, scale)).permute(2, 0, 1).contiguous(),
+            subsampling=self.base.subsampling,
+        )
+        self.start = Candidate(self.moves.reduced.float() / 255)
+        self._aimed: Tensor | None = None
+
+    def at(self, direction: Tensor, eps: float, *, exact: bool = True) -> Candidate:
+        """Choose whole steps of coefficients along ``direction`` (3, h, w) of the decoded photo."""
+        if self._aimed is not direction:
+            self.moves.aim(direction.contiguous())
+            self._aimed = direction
+        moves = self.moves.spend(eps)
+        return Candidate(self.moves.seen(moves).float() / 255, moves)
+
+    def photo(self, candidate: Candidate) -> Tensor:
+        """Make the decoded photo at that size, float32 (3, h, w)."""
+        return candidate.seen
+
+    def size(self, candidate: Candidate) -> float:
+        """L2 norm by which the moves make the file differ more from the photo, pixels in [0, 1]."""
+        return 0.0 if candidate.moves is None else self.moves.size(candidate.moves)
+
+    def coefficients(self, candidate: Candidate) -> JpegCoefficients:
+        """Make the file's coefficients."""
+        if candidate.moves is None:
+            return self.base
+        return self.base.with_components([plane.numpy() for plane in self.moves.realise(candidate.moves)])

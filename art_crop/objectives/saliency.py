@@ -99,7 +99,8 @@ class PeakInRegion(PerSample):
         by: ``"cell"``: the cell with the greatest saliency, which is the deployed cropper's salient point.
             ``"column"``: the greatest column sum of the density, the peak of paper 001 (only the x range counts).
             ``"map-column"``: the same with sums of the map as the network gives it, without the exponential.
-            Where a region is so narrow that it holds no column or row of cells, the nearest one counts.
+            Where a region is so narrow that it holds no column, the nearest one counts. The salient point itself is
+            in whole pixels: where a region holds none, the loss leads to the nearest cell, and there is no success.
         loss: ``"margin"``: best value outside minus best inside (logarithms), below 0 where the peak is inside.
             ``"cross_entropy"``: minus the logarithm of the region's share of the saliency mass.
 
@@ -121,7 +122,10 @@ class PeakInRegion(PerSample):
         if isinstance(output, BoxOutput):
             return self._of_points(output)
         values, inside = self._values(output)
-        return Verdict(margin_or_share(values, inside, self.loss), first_maximum_inside(values, inside))
+        loss = margin_or_share(values, inside, self.loss)
+        if self.by == "cell":
+            inside = as_mask(self.cells(output, nearest=False), values).flatten(1)
+        return Verdict(loss, first_maximum_inside(values, inside))
 
     def evidence(self, output: SaliencyOutput) -> Tensor:
         """Give the greatest value inside the region (N,), as the network has it; see :func:`evidence`."""
@@ -130,16 +134,23 @@ class PeakInRegion(PerSample):
     def _values(self, output: SaliencyOutput) -> tuple[Tensor, Tensor]:
         """Values (N, K) whose maximum is the peak, and which of them are in the region."""
         check_count(len(self.regions), len(output.saliency))
+        if self.by == "cell":
+            log = output.log().flatten(1)
+            return log, as_mask(self.cells(output, nearest=True), log).flatten(1)
         columns = np.stack([_between(output.x, r.x0, r.x1, output.size[0]) for r in self.regions])
         if self.by == "map-column":
             # Means, not sums: the same peak, and a softmax over them that is not all or nothing.
             return output.saliency.mean(1), as_mask(columns, output.saliency)
-        log = output.log()
-        if self.by == "column":
-            return log.logsumexp(1), as_mask(columns, log)
-        rows = np.stack([_between(output.y, r.y0, r.y1, output.size[1]) for r in self.regions])
-        inside = rows[:, :, None] & columns[:, None, :]
-        return log.flatten(1), as_mask(inside, log).flatten(1)
+        log = output.log().logsumexp(1)
+        return log, as_mask(columns, log)
+
+    def cells(self, output: SaliencyOutput, *, nearest: bool) -> Array:
+        """Find the cells (N, h, w) bool whose salient point, in whole pixels, lies in each sample's region."""
+        (x, y), (width, height) = (np.trunc(output.x), np.trunc(output.y)), output.size
+        columns = np.stack([_between(x, r.x0, r.x1, width, nearest=nearest) for r in self.regions])
+        rows = np.stack([_between(y, r.y0, r.y1, height, nearest=nearest) for r in self.regions])
+        inside: Array = rows[:, :, None] & columns[:, None, :]
+        return inside
 
     def _of_points(self, output: BoxOutput) -> Verdict:
         if output.points is None or self.by != "cell":
@@ -153,10 +164,10 @@ class PeakInRegion(PerSample):
         return Verdict(beyond / max(output.size), beyond <= 0)
 
 
-def _between(centres: Array, low: float, high: float, side: int) -> Array:
+def _between(centres: Array, low: float, high: float, side: int, *, nearest: bool = True) -> Array:
     """Cells of one axis inside [low, high] (fractions); where a narrow region falls between cells, the nearest cell."""
     inside = (centres >= low * side - 1e-3) & (centres <= high * side + 1e-3)
-    if not inside.any():
+    if nearest and not inside.any():
         inside[np.abs(centres - (low + high) / 2 * side).argmin()] = True
     result: Array = inside
     return result

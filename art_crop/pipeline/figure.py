@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_crop.geometry import Region, Window
-from art_crop.pipeline.goal import View
+from art_crop.models.cropper import FilePrediction
+from art_crop.pipeline.goals import CropView, LabelView, View
 from art_crop.pipeline.picture import SaliencyMap, amplified_change, overlay, thumbnail
 from art_crop.pipeline.record import Record
-from art_crop.models.cropper import FilePrediction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,14 +37,16 @@ _WIDTH, _MARGIN, _GAP, _TITLE, _STRIP, _LABEL = 15.0, 0.35, 0.3, 0.42, 2.1, 1.75
 Pixels = NDArray[np.uint8]
 
 
-def draw_figure(record: Record, original: Pixels, written: Pixels, maps: tuple[SaliencyMap, SaliencyMap]) -> bytes:
+def draw_figure(
+    record: Record, original: Pixels, written: Pixels, maps: tuple[SaliencyMap | None, SaliencyMap | None]
+) -> bytes:
     """PNG bytes of the figure.
 
     Args:
         record: The outcome and its numbers.
         original: Upright photo, uint8 (H, W, 3).
         written: The file's pixels, of the same shape.
-        maps: Saliency of the original file and of the written one.
+        maps: Saliency of the original file and of the written one; None where the model gives none.
     """
     from matplotlib.figure import Figure
 
@@ -63,15 +65,18 @@ def draw_figure(record: Record, original: Pixels, written: Pixels, maps: tuple[S
     names = f"{record.input_name}  →  {record.output_name}"
     _text(figure, left, 1 - 0.2 / height, names, fontsize=17, weight="bold")
     _text(figure, left, 1 - 0.58 / height, "\n".join(message), fontsize=12, color=_GOOD if record.success else _BAD)
-    region = Region(*record.region)
+    region = None if record.region is None else Region(*record.region)
     for k, (pixels, view, saliency, when) in enumerate(
         ((original, record.before, maps[0], "before"), (written, record.after, maps[1], "after"))
     ):
         small, size = thumbnail(pixels, _SIDE), (record.width, record.height)
         ax = axes(_MARGIN + k * (column + _GAP), head + _TITLE, column, panel)
         ax.imshow(small)
-        draw_crops(ax, small.shape, size, view, record.shown_ratios, region)
+        if isinstance(view, CropView):
+            draw_crops(ax, small.shape, size, view, record.shown_ratios, region)
         _title(ax, when, _verdict(record, view), _GOOD if view.success else _BAD)
+        if saliency is None or not isinstance(view, CropView):
+            continue
         ax = axes(_MARGIN + k * (column + _GAP), head + panel + 2 * _TITLE, column, panel)
         ax.imshow(overlay(small, saliency))
         draw_crops(ax, small.shape, size, view, (), region)
@@ -79,7 +84,8 @@ def draw_figure(record: Record, original: Pixels, written: Pixels, maps: tuple[S
     right = _MARGIN + 2 * (column + _GAP)
     _change(axes(right, head + _TITLE, column, panel), original, written)
     _numbers(axes(right, head + panel + 2 * _TITLE, column, panel), record)
-    _crops(axes, record, original, written, head + 2 * panel + 3 * _TITLE)
+    if isinstance(record.before, CropView) and isinstance(record.after, CropView):
+        _crops(axes, record, original, written, head + 2 * panel + 3 * _TITLE)
     return _figure_bytes(figure)
 
 
@@ -97,7 +103,7 @@ def draw_prediction(
     """
     from matplotlib.figure import Figure
 
-    view = View(seen.salient_point, seen.crops, (False,) * len(seen.crops), False, seen.symmetric)
+    view = CropView(seen.salient_point, seen.crops, (False,) * len(seen.crops), False, seen.symmetric)
     column = (10 - 2 * _MARGIN - _GAP) / 2
     panel = column * min(max(seen.size[1] / seen.size[0], 0.4), 1.35)
     height = panel + _TITLE + _MARGIN
@@ -118,7 +124,7 @@ def draw_crops(
     ax: Axes,
     shown: tuple[int, ...],
     size: tuple[int, int],
-    view: View,
+    view: CropView,
     ratios: Sequence[float],
     region: Region | None = None,
 ) -> None:
@@ -191,7 +197,7 @@ def _numbers(ax: Axes, record: Record) -> None:
     ]
     if record.jpeg_quality is not None:
         rows.insert(1, ("before encoding", f"{record.l2_before_encoding:.3f}"))
-    if record.after.symmetric:
+    if isinstance(record.after, CropView) and record.after.symmetric:
         rows.append(("symmetric", "yes: crops are centred"))
     step = min(0.092, 1 / len(rows))
     for k, (name, value) in enumerate(rows):
@@ -205,6 +211,7 @@ def _crops(axes: Any, record: Record, original: Pixels, written: Pixels, top: fl
         (f"crop {ratio:g} {when}", COLOURS[k % len(COLOURS)], _cut(pixels, view.crops[k]), view.shows[k])
         for k, ratio in enumerate(record.shown_ratios)
         for pixels, view, when in ((original, record.before, "before"), (written, record.after, "after"))
+        if isinstance(view, CropView)
     ]
     wides = [_STRIP * min(max(crop.shape[1] / crop.shape[0], 0.15), 6) for _, _, crop, _ in crops]
     slots = [max(wide, _LABEL) for wide in wides]
@@ -225,6 +232,10 @@ def _cut(pixels: Pixels, window: Window) -> Pixels:
 
 
 def _verdict(record: Record, view: View) -> str:
+    if isinstance(view, LabelView):
+        return f"{view.name}, {view.probability:.0%}"
+    if not isinstance(view, CropView):
+        return f"score {view.score:.4g}"
     if record.ratios is None:
         return f"salient point {'inside' if view.success else 'outside'}"
     return "region shown" if view.success else "region partly hidden" if any(view.shows) else "region hidden"

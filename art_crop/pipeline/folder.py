@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from art_crop.datasets.folder import Folder
 from art_crop.errors import ArtCropError, InvalidInputError
-from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.pipeline.outputs import Outputs, finished, names_a_file
 from art_crop.pipeline.record import Settings
 from art_crop.pipeline.run import MAX_PIXELS, model_name, run_job
 
 __all__ = ["Done", "Job", "collect", "show_in_each", "sources_of"]
+
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -98,23 +100,32 @@ def _photos(path: Path, out: Path | None) -> list[Path]:
 def show_in_each(
     jobs: Sequence[Job],
     settings: Settings,
-    model: PyTorchSaliencyRegressor,
+    model: Any,
     *,
+    surrogate: Any = None,
     figure: bool = True,
     overwrite: bool = False,
     max_pixels: int = MAX_PIXELS,
+    progress: Progress = lambda done, of: None,
 ) -> Iterator[Done]:
     """Do every photo as :func:`~art_crop.pipeline.run.show_region` does one, and yield each outcome as it comes.
 
     A photo whose record says that the same was done already, with its files untouched, is passed over.
     """
     for job in jobs:
-        yield _one(job, settings, model, figure=figure, overwrite=overwrite, max_pixels=max_pixels)
+        yield _one(
+            job,
+            settings,
+            model,
+            figure=figure,
+            overwrite=overwrite,
+            surrogate=surrogate,
+            max_pixels=max_pixels,
+            progress=progress,
+        )
 
 
-def _one(
-    job: Job, settings: Settings, model: PyTorchSaliencyRegressor, *, figure: bool, overwrite: bool, max_pixels: int
-) -> Done:
+def _one(job: Job, settings: Settings, model: Any, *, figure: bool, overwrite: bool, **options: Any) -> Done:
     try:
         if not overwrite:
             record = finished(
@@ -127,7 +138,7 @@ def _one(
             )
             if record is not None:
                 return Done(job, record, resumed=True)
-        run = run_job(job.source, job.outputs, settings, model, figure=figure, max_pixels=max_pixels)
+        run = run_job(job.source, job.outputs, settings, model, figure=figure, **options)
         return Done(job, run.to_json())
     except ArtCropError as error:
         # Of many photos one must be named; most errors do.

@@ -2,73 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from art_crop.pipeline.goal import Goal, View
+from art_crop.images.encoding import Encoding, Jpeg
+from art_crop.pipeline.craft import Attempt
+from art_crop.pipeline.goals import CropView, Goal, View
 from art_crop.pipeline.measure import Change
-from art_crop.pipeline.record import Settings
-from art_crop.pipeline.search import Attempt
 
 __all__ = ["explain"]
 
 
 def explain(
-    goal: Goal,
-    before: View,
-    after: View,
-    attempt: Attempt,
-    change: Change,
-    *,
-    l2_before_encoding: float,
-    hopeless: bool,
-    settings: Settings,
+    goal: Goal, before: View, after: View, attempt: Attempt, change: Change, encoding: Encoding, *, one_budget: bool
 ) -> str:
-    """What happened and why.
+    """Say what happened and why.
 
     Args:
         goal: What was wanted.
-        before: What the cropper made of the original file.
+        before: What the target made of the original file.
         after: The same for the file that is written.
         attempt: The photo behind that file.
-        change: Its distance from the original.
-        l2_before_encoding: L2 norm of the attempt's change.
-        hopeless: A symmetric photo, whose centred crops miss the region.
-        settings: What was asked.
+        change: The file's distance from the original.
+        encoding: How it is written.
+        one_budget: One L2 norm was asked for, not the smallest that succeeds.
     """
-    if goal.ratios is None:
-        shown, hidden = "the salient point lies in the region", "the salient point lies outside the region"
+    shown, hidden = goal.words(after)
+    centred = isinstance(after, CropView) and after.symmetric
+    if isinstance(encoding, Jpeg):
+        size = f"as JPEG of quality {encoding.quality}"
+        size += f", L2 {attempt.eps:.3g} beyond the encoder's own loss" if attempt.eps else ""
     else:
-        missing = [ratio for ratio, shows in zip(goal.ratios, after.shows, strict=True) if not shows]
-        shown = _crops(goal.ratios, "shows", "show")
-        hidden = _crops(missing or goal.ratios, "hides", "hide")
-    size = f"L2 {l2_before_encoding:.3g}"
-    if settings.jpeg_quality is not None:
-        size += f" before encoding as JPEG of quality {settings.jpeg_quality}"
-    elif change.psnr_db is not None:
-        size += f", PSNR {change.psnr_db:.1f} dB"
+        size = f"L2 {change.l2:.3g}" + ("" if change.psnr_db is None else f", PSNR {change.psnr_db:.1f} dB")
     if after.success:
         if attempt.eps == 0:
-            centred = "; to the cropper it is mirror-symmetric, so crops are centred" if after.symmetric else ""
+            note = "; to the cropper it is mirror-symmetric, so crops are centred" if centred else ""
             already = "already" if before.success else "as soon as the photo is encoded anew"
-            return f"Nothing to do: {shown} {already}, so the pixels are unchanged{centred}."
-        return f"Done: {shown} now ({size})."
-    larger = f"Try a larger {'max_eps' if settings.eps is None else 'eps'}"
-    if hopeless:
+            return f"Nothing to do: {shown} {already}, so the pixels are unchanged{note}."
+        was = isinstance(before, CropView) and before.symmetric and not centred
+        note = "; the cropper took the photo for mirror-symmetric, and no longer does" if was else ""
+        return f"Done: {shown} now ({size}{note})."
+    larger = f"Try a larger {'eps' if one_budget else 'max_eps'}"
+    if centred:
         return (
-            "Not possible: the cropper takes this photo for mirror-symmetric and centres its crops whatever the "
-            f"saliency map says, and {hidden}."
+            f"Failed: {hidden}; the cropper takes this photo for mirror-symmetric and centres its crops, and more than "
+            f"this budget is needed to break that ({size}). {larger}."
         )
-    if attempt.success and settings.jpeg_quality is not None:
+    if attempt.success and encoding.lossy:
         return (
-            f"Failed: {hidden}; the pixels would show it, but JPEG quality {settings.jpeg_quality} loses too much "
-            f"of the change ({size}). {larger}, or a higher quality."
+            f"Failed: {hidden}; the search saw it succeed, but the file does not hold it ({size}). {larger}, or a "
+            "higher quality."
         )
     return f"Failed: {hidden} ({size}). {larger}, or more steps."
-
-
-def _crops(ratios: Sequence[float], one: str, many: str) -> str:
-    """'the crop of ratio 1 shows the region', 'the crops of ratios 0.56, 1 show the region'."""
-    listed = ", ".join(f"{ratio:g}" for ratio in ratios)
-    if len(ratios) == 1:
-        return f"the crop of ratio {listed} {one} the region"
-    return f"the crops of ratios {listed} {many} the region"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from art_crop.errors import InvalidInputError, OutputError
-from art_crop.pipeline.record import Settings, answers, file_sha256, read_record
 from art_crop.images import write_atomic
+from art_crop.pipeline.record import Settings, answers, file_sha256, read_record
 
 __all__ = ["OUT_FOLDER", "Outputs", "finished", "make_folder", "names_a_file", "refuse_existing", "written_together"]
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from art_crop.checks import check_int, check_number
+from art_crop.checks import check_choice, check_int, check_number
 from art_crop.errors import ImageFileError, InvalidInputError
 from art_crop.geometry import Region, check_ratios
-from art_crop.pipeline.goal import SHOWN_RATIOS, Goal, View
+from art_crop.images.encoding import Encoding, Jpeg, Png
+from art_crop.pipeline.goals import SHOWN_RATIOS, CropView, Goal, Label, Score, ShowRegion, View
 from art_crop.pipeline.measure import Change
 
 __all__ = ["FORMAT", "Record", "Settings", "answers", "file_sha256", "json_bytes", "printable", "read_record"]
@@ -23,7 +25,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked of every photo of a run.
+    """What is asked of every photo of a run; the goal is one of ``region``, ``score`` and ``label``.
 
     Args:
         region: What must be shown: a :class:`~art_crop.geometry.Region`, or text as ``Region.parse`` reads it.
@@ -34,24 +36,45 @@ class Settings:
         steps: Gradient steps, or rounds of the search for the smallest change.
         jpeg_quality: Write a JPEG of that quality (1 to 100), as Pillow does by default; None: a PNG.
         seed: Start of every random stream.
+        score: Bound that a quality score must pass.
+        direction: ``"below"`` or ``"above"`` that bound.
+        label: Class that must become the first; ``"other"``: any but the photo's own.
+        attack: Name of the attack.
+        params: Its further parameters.
+        defences: Names of the defences before the target.
+        surrogate: Name of the model that gives the gradients; None: the target itself.
 
     Raises:
-        InvalidInputError: A value outside its range.
+        InvalidInputError: A value outside its range, or no goal, or more than one.
     """
 
-    region: Region | str
+    region: Region | str | None = None
     ratios: tuple[float, ...] | None = SHOWN_RATIOS
     eps: float | None = None
     max_eps: float | None = None
     steps: int = 10
     jpeg_quality: int | None = None
     seed: int = 0
+    score: float | None = None
+    direction: Literal["below", "above"] = "below"
+    label: int | str | None = None
+    attack: str = "saliency-peak-fgm"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    defences: tuple[str, ...] = ()
+    surrogate: str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.region, (Region, str)):
+        if sum(goal is not None for goal in (self.region, self.score, self.label)) != 1:
+            raise InvalidInputError("goal: one of a region to show, a score to pass and a label to reach is needed")
+        if self.region is not None and not isinstance(self.region, (Region, str)):
             raise InvalidInputError(f"region: a Region or x0,y0,x1,y1 as text is needed, not {self.region!r}")
         if self.ratios is not None:
             object.__setattr__(self, "ratios", check_ratios(self.ratios))
+        if self.score is not None:
+            check_number(self.score, "score")
+        check_choice(self.direction, "direction", ("below", "above"))
+        if self.label is not None and self.label != "other":
+            check_int(self.label, "label", at_least=0)
         for name in ("eps", "max_eps"):
             if getattr(self, name) is not None:
                 check_number(getattr(self, name), name, above=0)
@@ -62,14 +85,56 @@ class Settings:
         if self.jpeg_quality is not None:
             check_int(self.jpeg_quality, "jpeg_quality", at_least=1, at_most=100)
 
-    def goal(self, width: int, height: int) -> Goal:
-        """The goal for an upright photo of that size.
+    @property
+    def task(self) -> str:
+        """The task of the models that can be asked about the goal."""
+        return "saliency" if self.region is not None else "quality" if self.score is not None else "classification"
+
+    @property
+    def encoding(self) -> Encoding:
+        """How photos are written."""
+        return Png() if self.jpeg_quality is None else Jpeg(self.jpeg_quality)
+
+    def goal(self, width: int, height: int, output: Any = None, names: tuple[str, ...] = ()) -> Goal:
+        """Make the goal for an upright photo of that size.
+
+        Args:
+            width: In pixels.
+            height: In pixels.
+            output: What the target makes of the original; needed where the label is "other" than that.
+            names: Of the target's classes.
 
         Raises:
-            InvalidInputError: The region is empty, inverted or outside the photo.
+            InvalidInputError: The region is empty, inverted or outside the photo; a class that the
+                target does not have.
         """
-        region = self.region if isinstance(self.region, Region) else Region.parse(self.region, width, height)
-        return Goal(region, self.ratios)
+        if self.region is not None:
+            region = self.region if isinstance(self.region, Region) else Region.parse(self.region, width, height)
+            return ShowRegion(region, self.ratios)
+        if self.score is not None:
+            return Score(self.score, self.direction)
+        if self.label == "other":
+            return Label(int(output[0].argmax()), False, names)
+        assert isinstance(self.label, int)
+        if output is not None and self.label >= output.shape[1]:
+            raise InvalidInputError(f"label: this model has the classes 0 to {output.shape[1] - 1}, not {self.label}")
+        return Label(self.label, True, names)
+
+    def as_json(self) -> dict[str, Any]:
+        """What of the settings stands in a record, but for the goal's own numbers."""
+        names = ("eps", "max_eps", "steps", "jpeg_quality", "seed", "attack", "surrogate")
+        return {name: getattr(self, name) for name in names} | {
+            "ratios": None if self.ratios is None else list(self.ratios),
+            "params": dict(self.params),
+            "defences": list(self.defences),
+            "wanted": self._wanted(),
+        }
+
+    def _wanted(self) -> Any:
+        """The goal, where it is no region: that stands in the record in fractions."""
+        if self.score is not None:
+            return {self.direction: self.score}
+        return {"label": self.label} if self.label is not None else None
 
 
 @dataclass(frozen=True)
@@ -82,8 +147,8 @@ class Record:
     """The outcome in a sentence or two."""
     model: str
     weights_sha256: str | None
-    region: tuple[float, float, float, float]
-    """x0, y0, x1, y1 as fractions of the upright photo."""
+    region: tuple[float, float, float, float] | None
+    """x0, y0, x1, y1 as fractions of the upright photo; None where the goal is none."""
     ratios: tuple[float, ...] | None
     eps: float | None
     max_eps: float | None
@@ -105,7 +170,7 @@ class Record:
     change: Change
     """Of the written file's pixels against the original's."""
     l2_before_encoding: float
-    """The same as ``change.l2`` for a PNG; without the encoder's own loss for a JPEG."""
+    """The same as ``change.l2`` for a PNG; for a JPEG, against the photo as the encoder alone would leave it."""
     gradients: int
     queries: int
     files_checked: int
@@ -121,14 +186,24 @@ class Record:
     versions: dict[str, str]
     shown_ratios: tuple[float, ...] = SHOWN_RATIOS
     """The ratio of each window in ``before`` and ``after``."""
+    task: str = "saliency"
+    attack: str = "saliency-peak-fgm"
+    params: dict[str, Any] = field(default_factory=dict)
+    defences: tuple[str, ...] = ()
+    surrogate: str | None = None
+    """The model that gave the gradients, where it was not the target."""
+    wanted: Any = None
+    """The goal, where it is no region: {"below": bound}, {"above": bound} or {"label": class}."""
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON; windows as left, top, width, height."""
-        return dataclasses.asdict(self) | {
-            name: dataclasses.asdict(view) | {"crops": [window._asdict() for window in view.crops]}
-            for name, view in (("before", self.before), ("after", self.after))
-        }
+        return dataclasses.asdict(self) | {"before": _plain(self.before), "after": _plain(self.after)}
+
+
+def _plain(view: View) -> dict[str, Any]:
+    windows = {"crops": [window._asdict() for window in view.crops]} if isinstance(view, CropView) else {}
+    return dataclasses.asdict(view) | windows
 
 
 def read_record(path: str | Path) -> dict[str, Any] | None:
@@ -148,22 +223,27 @@ def json_bytes(value: dict[str, Any]) -> bytes:
 def answers(
     record: dict[str, Any], settings: Settings, *, model: str, weights_sha256: str | None, input_sha256: str
 ) -> bool:
-    """Whether a record is about the same photo and the same wish."""
-    try:
-        goal = settings.goal(record["width"], record["height"])
-    except (InvalidInputError, KeyError, TypeError):
-        return False
-    asked: dict[str, Any] = {
-        "model": model,
-        "weights_sha256": weights_sha256,
-        "input_sha256": input_sha256,
-        "region": list(dataclasses.astuple(goal.region)),
-        "ratios": None if settings.ratios is None else list(settings.ratios),
-    }
-    asked |= {name: getattr(settings, name) for name in ("eps", "max_eps", "steps", "jpeg_quality", "seed")}
-    return all(record.get(name, _MISSING) == value for name, value in asked.items())
+    """Tell whether a record is about the same photo and the same settings."""
+    asked: dict[str, Any] = {"model": model, "weights_sha256": weights_sha256, "input_sha256": input_sha256}
+    asked |= settings.as_json()
+    if settings.region is not None:
+        try:
+            goal = settings.goal(record["width"], record["height"])
+        except (InvalidInputError, KeyError, TypeError):
+            return False
+        assert isinstance(goal, ShowRegion)
+        asked["region"] = list(dataclasses.astuple(goal.region))
+    return all(record.get(name, _SINCE.get(name, _MISSING)) == value for name, value in asked.items())
 
 
+_SINCE: dict[str, Any] = {
+    "attack": "saliency-peak-fgm",
+    "params": {},
+    "defences": [],
+    "surrogate": None,
+    "wanted": None,
+}
+"""What records of before these fields meant."""
 _MISSING = object()
 
 

@@ -1,46 +1,40 @@
-"""One photo from file to file: changed, written, read back, judged by the cropper's own pipeline, and recorded.
-
-The judgement that counts is made on files. Candidates are judged in a temporary folder, so that nothing appears under
-its final name before it has its record; the winner is judged once more where it ends up.
-"""
+"""One photo, from file to file: read, changed, written, read back by the target's own pipeline, recorded."""
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import art_crop
 from art_crop.checks import check_choice
 from art_crop.errors import ImageFileError, InvalidInputError, OutputError
-from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.geometry import Region
+from art_crop.images import Photo, load_photo
+from art_crop.images.encoding import Jpeg
+from art_crop.objectives import SaliencyOutput
+from art_crop.pipeline.craft import Attempt, Crafter
 from art_crop.pipeline.figure import draw_figure
-from art_crop.pipeline.goal import SHOWN_RATIOS, Goal, View
+from art_crop.pipeline.goals import SHOWN_RATIOS, Goal, ShowRegion
 from art_crop.pipeline.measure import l2, measure_change
 from art_crop.pipeline.message import explain
 from art_crop.pipeline.outputs import OUT_FOLDER, Outputs, make_folder, refuse_existing, written_together
 from art_crop.pipeline.picture import SaliencyMap
 from art_crop.pipeline.record import Record, Settings, file_sha256, json_bytes, printable
-from art_crop.pipeline.search import Attempt, as_batch, attempts
-from art_crop.models.cropper import FilePrediction
-from art_crop.images import Photo, encode_jpeg, encode_png, load_photo, write_atomic
+from art_crop.pipeline.verify import Verified, verify
 
 __all__ = ["MAX_PIXELS", "job_model", "model_name", "run_job", "saliency_map", "show_region"]
 
 MAX_PIXELS = 50_000_000
-"""Largest photo that is changed unless more are allowed: the search takes about 230 bytes of memory a pixel."""
+"""Largest photo that is changed unless more are allowed; it takes about 30 bytes of memory a pixel."""
 
-Model = PyTorchSaliencyRegressor | str
+Model = Any
 
 
 def show_region(
@@ -73,7 +67,7 @@ def show_region(
         path: The photo.
         region: What must be shown, in the upright photo: a ``Region``, or ``"x0,y0,x1,y1"`` in fractions or, with px,
             in pixels.
-        estimator: The cropper: a saliency estimator with photos in [0, 1], or a model's name.
+        estimator: The target: a saliency estimator with photos in [0, 1], behind its defences, or a model's name.
         ratios: Aspect ratios (height / width) whose crops must all contain the region; None: the salient point must
             lie in it.
         out: Folder, or name of the photo to write (.png, or .jpg with ``jpeg_quality``).
@@ -91,70 +85,94 @@ def show_region(
         ImageFileError: Not a readable photo, or too large a one.
         OutputError: The results cannot be written, or would replace something.
     """
-    settings = Settings(region, None if ratios is None else tuple(ratios), eps, max_eps, steps, jpeg_quality, seed)
+    shown = None if ratios is None else tuple(ratios)
+    settings = Settings(region, shown, eps, max_eps, steps, jpeg_quality, seed)
     check_choice(figure, "figure", (True, False))
     outputs = Outputs.of(Path(path), Path(out), jpeg=jpeg_quality is not None)
     if not overwrite:
         refuse_existing(outputs)
-    return run_job(Path(path), outputs, settings, job_model(estimator), figure=figure, max_pixels=max_pixels)
+    return run_job(
+        Path(path), outputs, settings, job_model(estimator, white_box=False), figure=figure, max_pixels=max_pixels
+    )
 
 
-def job_model(estimator: Model, **options: Any) -> PyTorchSaliencyRegressor:
-    """The cropper for a job: loaded by name, or checked.
+def job_model(estimator: Model, *, task: str = "saliency", white_box: bool = True, **options: Any) -> Any:
+    """Load an estimator for a job by its name, or check one.
+
+    Args:
+        estimator: A model's name, or an estimator of art_crop.
+        task: What it must be for.
+        white_box: Whether gradients are needed of it.
+        **options: The model's own.
 
     Raises:
-        InvalidInputError: No saliency model with white-box gradients and photos in [0, 1]; an unknown name.
+        InvalidInputError: No estimator for that task, without gradients where they are needed, or without photos in
+            [0, 1]; an unknown name.
         WeightsError: Its weights are missing or damaged.
     """
+    from art_crop.estimators.blackbox import BlackBox
+    from art_crop.estimators.torch_estimator import TorchEstimator
+
     model = art_crop.load_model(estimator, **options) if isinstance(estimator, str) else estimator
-    if not isinstance(model, PyTorchSaliencyRegressor):
-        raise InvalidInputError(f"model: a saliency model with gradients is needed, not {type(model).__name__}")
+    kinds = (TorchEstimator,) if white_box else (TorchEstimator, BlackBox)
+    if not isinstance(model, kinds) or model.task != task:
+        kind = f"a {task} model with gradients" if white_box else f"a {task} model"
+        raise InvalidInputError(f"model: {kind} is needed, not {model_name(model)}")
     if tuple(model.clip_values) != (0, 1):
         raise InvalidInputError(f"model: one with clip_values=(0, 1) is needed, not {tuple(model.clip_values)}")
     return model
 
 
-def model_name(model: PyTorchSaliencyRegressor) -> str:
-    """The model's name in the plugin table, or its class."""
-    return model.name or type(model.model).__name__
+def model_name(model: Any) -> str:
+    """Give the model's name in the plugin table, or its class."""
+    inner = getattr(model, "model", None)
+    name = getattr(inner, "__qualname__", type(inner).__name__) if inner is not None else type(model).__name__
+    return str(getattr(model, "name", None) or name)
 
 
 def run_job(
     source: Path,
     outputs: Outputs,
     settings: Settings,
-    model: PyTorchSaliencyRegressor,
+    model: Any,
     *,
+    surrogate: Any = None,
     figure: bool = True,
     max_pixels: int = MAX_PIXELS,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Record:
-    """Do one photo and replace whatever lies at ``outputs``; arguments and errors as for :func:`show_region`."""
+    """Do one photo and replace whatever lies at ``outputs``; arguments and errors as for :func:`show_region`.
+
+    Args:
+        source: The photo.
+        outputs: Where its files go.
+        settings: What is asked.
+        model: The target: any estimator for the goal's task.
+        surrogate: A white box that gives the gradients instead of the target; needed where that is query-only and the
+            attack takes gradients.
+        figure: Draw the figure.
+        max_pixels: Largest photo accepted.
+        progress: Told after each step of the search how many of how many are done.
+    """
     started = time.monotonic()
     photo = load_photo(source, max_pixels=max_pixels)
     height, width = photo.pixels.shape[:2]
-    goal = settings.goal(width, height)
     with _enough_memory(photo):
-        seen_before = model.predict_file(source, goal.shown_ratios)
-        before = goal.view(model, seen_before)
-        found = _search(photo, goal, settings, model)
-        change = measure_change(photo.pixels, found.decoded)
-        l2_before = l2(photo.pixels, found.last.attempt.pixels)
-    attempt, data, seen, after = found.last
+        output_before = model.output_of_file(source)
+        goal = settings.goal(width, height, output_before, tuple(getattr(model, "labels", None) or ()))
+        goal.check(output_before)
+        before = goal.view(output_before)
+        crafter = Crafter(photo, settings, settings.encoding, model, surrogate or model, progress)
+        attempt, verified, costs = _first_that_holds(crafter, goal)
+        after, decoded = goal.view(verified.output), attempt.encoded.decoded
+        change = measure_change(photo.pixels, decoded)
+    region = goal.region if isinstance(goal, ShowRegion) else None
     record = Record(
         success=after.success,
-        message=explain(
-            goal,
-            before,
-            after,
-            attempt,
-            change,
-            l2_before_encoding=l2_before,
-            hopeless=found.hopeless,
-            settings=settings,
-        ),
+        message=explain(goal, before, after, attempt, change, settings.encoding, one_budget=settings.eps is not None),
         model=model_name(model),
         weights_sha256=model.weights_sha256,
-        region=(goal.region.x0, goal.region.y0, goal.region.x1, goal.region.y1),
+        region=None if region is None else (region.x0, region.y0, region.x1, region.y1),
         ratios=settings.ratios,
         eps=settings.eps,
         max_eps=settings.max_eps,
@@ -163,103 +181,90 @@ def run_job(
         seed=settings.seed,
         norm="2",
         budget=attempt.eps,
-        unchanged=attempt.pixels is photo.pixels,
+        unchanged=attempt.eps == 0,
         success_before=before.success,
         success_before_writing=attempt.success,
         success_after_writing=after.success,
         before=before,
         after=after,
-        shown_ratios=goal.shown_ratios,
+        shown_ratios=goal.shown_ratios if isinstance(goal, ShowRegion) else (),
         change=change,
-        l2_before_encoding=l2_before,
-        gradients=found.gradients,
-        queries=found.queries,
-        files_checked=found.files,
+        l2_before_encoding=_l2_before_encoding(photo, attempt, change.l2),
+        gradients=costs[0],
+        queries=costs[1],
+        files_checked=costs[2],
         seconds=round(time.monotonic() - started, 3),
         width=width,
         height=height,
         input_name=printable(source.name),
         input_sha256=file_sha256(source),
         output_name=printable(outputs.photo.name),
-        output_sha256=hashlib.sha256(data).hexdigest(),
+        output_sha256=hashlib.sha256(attempt.encoded.data).hexdigest(),
         figure_name=printable(outputs.figure.name) if figure else None,
         device=str(model.device),
         versions={"art_crop": art_crop.__version__, **{name: version(name) for name in ("torch", "numpy", "pillow")}},
+        task=goal.task,
+        attack=settings.attack,
+        params=dict(settings.params),
+        defences=settings.defences,
+        surrogate=settings.surrogate,
+        wanted=settings.as_json()["wanted"],
     )
     files: dict[Path, bytes] = {}
     if figure:
-        maps = (saliency_map(model, seen_before), saliency_map(model, seen))
-        files[outputs.figure] = draw_figure(record, photo.pixels, found.decoded, maps)
+        maps = tuple(saliency_map(output) for output in (output_before, verified.output))
+        files[outputs.figure] = draw_figure(record, photo.pixels, decoded, (maps[0], maps[1]))
     files[outputs.record] = json_bytes(record.to_json())
-    files[outputs.photo] = data  # last: where a photo is, its record is
+    files[outputs.photo] = attempt.encoded.data  # last: where a photo is, its record is
     make_folder(outputs.photo.parent)
     with written_together(files):
-        # The file itself, where it lies now: the record speaks of nothing else.
-        if goal.view(model, model.predict_file(outputs.photo, goal.shown_ratios)) != after:
+        # These very bytes were verified: the record speaks of nothing else.
+        if outputs.photo.read_bytes() != attempt.encoded.data:
             raise OutputError(f"{outputs.photo} was changed by another program while it was written; nothing is kept")
     return record
 
 
-class _Written(NamedTuple):
-    """A photo as the bytes of a file, and what the cropper makes of that file."""
-
-    attempt: Attempt
-    data: bytes
-    seen: FilePrediction
-    view: View
-
-
-@dataclass
-class _Found:
-    """The last photo that was tried, its file's pixels, and what all of them cost."""
-
-    last: _Written
-    decoded: NDArray[np.uint8]
-    hopeless: bool
-    gradients: int
-    queries: int
-    files: int
-
-
-def _search(photo: Photo, goal: Goal, settings: Settings, model: PyTorchSaliencyRegressor) -> _Found:
-    """The photo as it is, then changed ones, until one fulfils the goal as a file."""
-    output = model.output(as_batch(model, photo.pixels))
-    hopeless = goal.out_of_reach(output)
-    as_it_is = Attempt(photo.pixels, 0.0, bool(goal.objective()(output).success), gradients=0, queries=1)
-    with tempfile.TemporaryDirectory(prefix="art-crop-") as folder:
-        file = Path(folder) / ("photo.png" if settings.jpeg_quality is None else "photo.jpg")
-
-        def written(attempt: Attempt) -> _Written:
-            if settings.jpeg_quality is None:
-                data = encode_png(attempt.pixels, photo)
-            else:
-                data = encode_jpeg(attempt.pixels, settings.jpeg_quality, photo)
-            write_atomic(file, data)
-            seen = model.predict_file(file, goal.shown_ratios)
-            return _Written(attempt, data, seen, goal.view(model, seen))
-
-        last = written(as_it_is)
-        gradients, queries, files = 0, 1, 1
-        changed: Iterable[Attempt] = (
-            () if last.view.success or hopeless else attempts(model, photo.pixels, goal, settings)
-        )
-        for attempt in changed:
-            gradients, queries, files = gradients + attempt.gradients, queries + attempt.queries, files + 1
-            last = written(attempt)
-            if last.view.success:
-                break
-        decoded = load_photo(file, max_pixels=max(1, photo.pixels.size)).pixels
-    return _Found(last, decoded, hopeless, gradients, queries, files)
+def _first_that_holds(crafter: Crafter, goal: Goal) -> tuple[Attempt, Verified, tuple[int, int, int]]:
+    """The first photo whose file meets the goal, else the last one; gradients, queries and files that it took."""
+    objective = goal.objective()
+    gradients, queries, files = 0, 1, 1
+    attempt = crafter.unchanged(objective)
+    if attempt is not None:
+        already = verify(crafter.target, objective, attempt.encoded)
+        if already.success:
+            return attempt, already, (gradients, queries, files)
+    verified: Verified | None = None
+    for attempt in crafter.attempts(objective):
+        gradients, queries, files = gradients + attempt.gradients, queries + attempt.queries, files + 1
+        verified = verify(crafter.target, objective, attempt.encoded)
+        if verified.success:
+            break
+    assert attempt is not None
+    assert verified is not None
+    return attempt, verified, (gradients, queries, files)
 
 
-def saliency_map(model: PyTorchSaliencyRegressor, seen: FilePrediction) -> SaliencyMap:
-    """A file's saliency as figures draw it."""
-    raw = seen.saliency_map
-    density = np.exp(raw - raw.max()) if model.rule.log_density else raw.clip(0)
-    where = model.rule.positions((raw.shape[0], raw.shape[1]), seen.size)
+def _l2_before_encoding(photo: Photo, attempt: Attempt, change: float) -> float:
+    encoded = attempt.encoded
+    if not isinstance(encoded.encoding, Jpeg):
+        return change
+    if encoded.pixels is not None:
+        return l2(photo.pixels, encoded.pixels)
+    return l2(encoded.encoding.encode(photo.pixels, photo).decoded, encoded.decoded)
+
+
+def saliency_map(output: Any) -> SaliencyMap | None:
+    """Make a file's saliency as figures draw it; None where the model gives no map."""
+    if not isinstance(output, SaliencyOutput):
+        return None
+    raw = output.saliency[0].float().cpu().numpy()
+    density = np.exp(raw - raw.max()) if output.log_density else raw.clip(0)
     # The first cell stands half a cell from the edge.
-    reach = (2 * float(where.x[0]) * raw.shape[1] / seen.size[0], 2 * float(where.y[0]) * raw.shape[0] / seen.size[1])
-    return SaliencyMap(density, reach)
+    reach = tuple(
+        2 * float(where[0]) * count / side
+        for where, count, side in zip((output.x, output.y), raw.shape[::-1], output.size, strict=True)
+    )
+    return SaliencyMap(density, (reach[0], reach[1]))
 
 
 @contextmanager

@@ -1,0 +1,207 @@
+"""Craft changed photos for a goal, in the order of trying them; the first whose file holds wins."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from art_crop.attacks.base import PhotoAttack
+from art_crop.attacks.space import CoefficientSpace
+from art_crop.errors import InvalidInputError
+from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+from art_crop.functional.resize import halve, target_size
+from art_crop.images import Photo
+from art_crop.images.encoding import EncodedImage, Encoding, Jpeg
+from art_crop.models.cropper import Cropper
+from art_crop.models.jpeg_path import draft_scale
+from art_crop.objectives import Objective
+from art_crop.pipeline.record import Settings
+from art_crop.plugins.registry import load_attack
+
+__all__ = ["Attempt", "Crafter", "default_max_eps"]
+
+_GROWTH = 1.5
+_LEAST_PSNR = 40.0
+Pixels = NDArray[np.uint8]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A photo to write, and what it took to find it."""
+
+    encoded: EncodedImage
+    eps: float
+    """L2 budget that it was given, pixels in [0, 1]; 0: unchanged."""
+    success: bool
+    """What the model that decides says before the photo is written."""
+    gradients: int
+    queries: int
+
+
+def default_max_eps(width: int, height: int) -> float:
+    """Give the largest L2 norm that is tried unless another is asked for: a PSNR of 40 dB, 9.6 for 640 x 480."""
+    return math.sqrt(3 * width * height) * 10 ** (-_LEAST_PSNR / 20)
+
+
+@dataclass(frozen=True)
+class Crafter:
+    """Everything that changed photos of one photo are made from.
+
+    Attributes:
+        photo: The photo.
+        settings: Attack, budgets, steps and seed.
+        encoding: How it will be written.
+        target: The estimator that must be convinced.
+        source: The white box that gives the gradients; the target itself where there is no surrogate.
+        progress: Told after each step.
+    """
+
+    photo: Photo
+    settings: Settings
+    encoding: Encoding
+    target: Any
+    source: Any
+    progress: Progress = lambda done, of: None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the upright photo."""
+        height, width = self.photo.pixels.shape[:2]
+        return width, height
+
+    def unchanged(self, objective: Objective) -> Attempt | None:
+        """The photo as it is, encoded anew, where that meets the objective already; else None.
+
+        A lossless file holds the pixels, so that it is only encoded where they do.
+        """
+        pixels = self.photo.pixels
+        if not self.encoding.lossy:
+            success = self._holds(pixels, objective)
+            return Attempt(self.encoding.encode(pixels, self.photo), 0.0, True, 0, 1) if success else None
+        from art_crop.pipeline.verify import verify
+
+        encoded = self.encoding.encode(pixels, self.photo)
+        return Attempt(encoded, 0.0, True, 0, 1) if verify(self.target, objective, encoded).success else None
+
+    def attempts(self, objective: Objective) -> Iterator[Attempt]:
+        """Changed photos, gentlest first; the last one is written where none holds."""
+        settings = self.settings
+        most = settings.max_eps or default_max_eps(*self.size)
+        if settings.eps is not None:
+            yield self._attack(objective, settings.eps, minimal=False)
+            return
+        smallest = self._attack(objective, most, minimal=True)
+        yield smallest
+        if not self.encoding.lossy or not smallest.success:
+            return
+        # Metadata or another cropper's decoder may make the file differ from what the attack saw: more of the same.
+        eps = max(smallest.eps, most / 64)
+        while eps < most:
+            eps = min(most, eps * _GROWTH)
+            yield self._attack(objective, eps, minimal=False)
+
+    # -- the pieces ----------------------------------------------------------------------------------------------------
+
+    def _attack(self, objective: Objective, eps: float, *, minimal: bool) -> Attempt:
+        by_coefficients = self._decoder_scale()
+        lossy = isinstance(self.encoding, Jpeg) and not by_coefficients
+        attack = self._made(eps, minimal=minimal, seen_through=self.encoding.quality if lossy else None)  # type: ignore[union-attr]
+        if by_coefficients and isinstance(attack, PhotoAttack):
+            encoded, spent = self._move_coefficients(attack, objective, by_coefficients)
+        else:
+            changed = self._move_pixels(attack, objective)
+            encoded = self.encoding.encode(changed, self.photo)
+            spent = float(attack.results[0].l2) if getattr(attack, "results", None) else eps
+        results = getattr(attack, "results", None)
+        found = results[0] if results else None
+        success = self._holds(encoded.decoded, objective) if found is None else found.success
+        return Attempt(
+            encoded,
+            spent if minimal else eps,
+            success,
+            getattr(found, "gradients", 0),
+            getattr(found, "queries", 0),
+        )
+
+    def _made(self, eps: float, *, minimal: bool, seen_through: int | None) -> Any:
+        """The attack by its name, on models that see photos through the encoder where that is lossy."""
+        kind = load_attack(self.settings.attack)
+        known = list(getattr(kind, "attack_params", []))
+        for name in self.settings.params:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                raise InvalidInputError(
+                    f"param: {self.settings.attack} has no parameter {name!r}; {hint}it has {', '.join(known)}"
+                )
+        source, target = self.source, self.target
+        if seen_through is not None:
+            source, target = (_through_jpeg(model, seen_through) for model in (source, target))
+        params: dict[str, Any] = {"eps": eps, "seed": self.settings.seed}
+        params |= {"minimal": minimal} if minimal else {}
+        params |= {"max_iter": self.settings.steps} if self.settings.steps is not None else {}
+        params |= {"success_oracle": target} if self.source is not self.target else {}
+        chosen = {name: value for name, value in params.items() if name in known} | dict(self.settings.params)
+        if minimal and "minimal" not in known:
+            raise InvalidInputError(f"eps: {self.settings.attack} cannot search the smallest change; give a budget")
+        try:
+            attack = kind(source, **chosen)
+        except TypeError as error:
+            raise InvalidInputError(f"attack: {self.settings.attack} cannot be made: {error}") from error
+        if isinstance(attack, PhotoAttack):
+            attack.on_step = self.progress
+        return attack
+
+    def _move_pixels(self, attack: Any, objective: Objective) -> Pixels:
+        pixels = self.photo.pixels
+        if isinstance(attack, PhotoAttack):
+            return attack.generate_levels(pixels, objective)
+        x = pixels.transpose(2, 0, 1)[None].astype(np.float32) / 255
+        first = getattr(self.source, "channels_first", True)
+        found = np.asarray(attack.generate(x if first else x.transpose(0, 2, 3, 1), objective))[0]
+        levels: Pixels = np.rint(found.clip(0, 1) * 255).astype(np.uint8)
+        return np.ascontiguousarray(levels.transpose(1, 2, 0) if first else levels)
+
+    def _decoder_scale(self) -> int:
+        """1/n of the size at which the croppers decode a JPEG; 0 where its coefficients cannot be searched so."""
+        models = {id(model): model for model in (self.source, self.target)}.values()
+        deployed = all(
+            isinstance(model, PyTorchSaliencyRegressor)
+            and isinstance(model.model, Cropper)
+            and model.model.jpeg_quality is None
+            and not model.preprocessing_operations
+            for model in models
+        )
+        return draft_scale(self.size, target_size(*self.size)) if isinstance(self.encoding, Jpeg) and deployed else 0
+
+    def _move_coefficients(self, attack: PhotoAttack, objective: Objective, scale: int) -> tuple[EncodedImage, float]:
+        assert isinstance(self.encoding, Jpeg)
+        pixels = self.photo.pixels
+        planar = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        space = CoefficientSpace(planar, self.encoding.encode(pixels).data, scale)
+        candidate = attack.search_in(space, objective, self.size)
+        coefficients = space.coefficients(candidate)
+        return EncodedImage.from_coefficients(coefficients, self.photo, encoding=self.encoding), space.size(candidate)
+
+    def _holds(self, pixels: Pixels, objective: Objective) -> bool:
+        """Whether the target, shown these pixels, meets the objective; at the size at which it sees them."""
+        levels = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+        target, halvings = self.target, getattr(self.target, "halvings", lambda size: 0)(self.size)
+        for _ in range(halvings):
+            levels = halve(levels)
+        if halvings:
+            target = target.at_reduced_size(self.size)
+        return bool(target.evaluate(levels.float() / 255, objective).success[0])
+
+
+def _through_jpeg(model: Any, quality: int) -> Any:
+    """The model as it sees photos after a JPEG, where it can say so; a query-only one is asked about pixels."""
+    return model.after_jpeg(quality) if hasattr(model, "after_jpeg") else model
