@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from art_crop.bench.charts import Series, histogram, legend, line_chart
 from art_crop.bench.frame import Frame
 from art_crop.bench.measures import reached
+from art_crop.bench.report.charts import Series, histogram, line_chart
 from art_crop.bench.statistics import mid_quantiles, per_photo, share_of_photos
 from art_crop.bench.tables import Part, parts
 
@@ -51,14 +52,14 @@ class Panel:
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure: a heading, what it shows, one chart or several small ones."""
+    """A figure: a heading, what it shows, one chart or several, and the name and colour of each of their lines."""
 
     title: str
     split: Mapping[str, str]
     caption: str
     panels: tuple[Panel, ...]
-    legend: str = ""
-    small: bool = field(default=False)
+    legend: tuple[tuple[str, int], ...] = ()
+    small: bool = False
 
 
 def plots(frame: Frame) -> list[Plot]:
@@ -211,7 +212,7 @@ def _curves(frame: Frame, part: Part, kind: str) -> Plot | None:
     if never:
         caption += f" Without a line, for more than half of the photos have none: {', '.join(never)}."
     caption += f" At most {_CURVES} results a line."
-    return Plot(title, part.split, caption, tuple(panels), legend(list(named.items())))
+    return Plot(title, part.split, caption, tuple(panels), tuple(named.items()))
 
 
 def _middle(frame: Frame, method: str, own: Mask, colour: int) -> Series | None:
@@ -241,11 +242,13 @@ def _budgets_of(eps: Values, mask: Mask) -> list[tuple[float | None, Mask]]:
     return [*found, (None, without)] if without.any() else found
 
 
-def _legend(series: list[Series]) -> str:
-    return legend([(one.name, one.colour) for one in series])
+def _legend(series: list[Series]) -> tuple[tuple[str, int], ...]:
+    return tuple((one.name, one.colour) for one in series)
 
 
 def _norm(norm: str) -> str:
     if norm in ("inf", "linf"):
         return "L∞, pixels in [0, 1]"
-    return "L2, pixels in [0, 1]" if norm in ("", "2", "l2") else norm
+    if norm in ("", "2", "l2"):
+        return "L2, pixels in [0, 1]"
+    return norm if re.fullmatch(r"[ -~]{1,30}", norm) else "in the run's own norm"  # what a chart's font can show
