@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 
 from art_crop.bench.report import write_report
-from art_crop.bench.report.charts import Series, histogram, line_chart
+from art_crop.bench.report.charts import Series, line_chart
 from art_crop.bench.report.page import environment
 from art_crop.bench.store import EXCLUDED
 from art_crop.errors import InvalidInputError, OutputError
@@ -138,7 +139,9 @@ def test_photos_that_the_last_command_did_not_ask_for_are_told(tmp_path: Path, s
 )
 def test_numbers_of_any_size_are_shown(tmp_path: Path, synthetic: Any, change: dict[str, Any]) -> None:
     rows = [synthetic.row(i, curve_of="loss", **change) for i in range(4)]
-    files = write_report(synthetic.write_run(tmp_path / "run", rows))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        files = write_report(synthetic.write_run(tmp_path / "run", rows))
     assert json.loads(files.json.read_text(encoding="utf-8"))["results"] == 4
 
 
@@ -334,6 +337,39 @@ def test_facts_of_the_wrong_shape_are_passed_over(tmp_path: Path, synthetic: Any
     assert "nan" not in text.split('class="gallery"')[1].split("</section>")[0].lower()
 
 
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"score before": 0.71234, "label_after": "<b>heron</b>", "confident": True, "odd": [1, 2], "none": None},
+        [["score before", 0.71234], ["label_after", "<b>heron</b>"], ["confident", True], ["odd", [1]], ["none"], 7],
+    ],
+)
+def test_a_photo_without_a_region_has_its_details_as_words(tmp_path: Path, synthetic: Any, details: Any) -> None:
+    """As of a quality score or of a class, where there is nothing to draw on the photo."""
+    rows = [synthetic.row(0)]
+    synthetic.keep_images(tmp_path / "run", rows, 1)
+    rows[0]["facts"] = json.dumps(details)
+    page = page_of(synthetic.write_run(tmp_path / "run", rows))
+    text = (tmp_path / "run" / "report.html").read_text(encoding="utf-8").split('id="photos"')[1].split("</section>")[0]
+    pairs = re.findall(r"<dt><bdi>([^<]+)</bdi></dt><dd><bdi>([^<]+)</bdi></dd>", text)
+    assert pairs == [
+        ("score before", "0.7123"),
+        ("label after", "&lt;b&gt;heron&lt;/b&gt;"),
+        ("confident", "true"),
+    ]
+    assert len([1 for tag, attributes in page.found if attributes.get("class") == "slider"]) == 1
+    assert len(re.findall(r'<img class="photo"', text)) == 2
+    assert not re.search(r"<svg|<rect|data-toggle|outlines", text)
+
+
+def test_details_of_a_photo_with_crops_are_drawn_and_not_said(tmp_path: Path, synthetic: Any) -> None:
+    rows = [synthetic.row(0)]
+    synthetic.keep_images(tmp_path / "run", rows, 1)
+    text = write_report(synthetic.write_run(tmp_path / "run", rows)).html.read_text(encoding="utf-8")
+    assert 'class="window c0"' in text
+    assert 'class="details"' not in text
+
+
 def test_saliency_maps_of_kept_photos_are_overlaid(tmp_path: Path, synthetic: Any) -> None:
     rows = [synthetic.row(0)]
     synthetic.keep_images(tmp_path / "run", rows, 1)
@@ -397,9 +433,11 @@ def test_lines_go_where_their_numbers_say() -> None:
     assert "<t>" not in svg
 
 
-def test_bars_are_as_high_as_their_shares_and_what_lies_beyond_is_in_the_outermost() -> None:
-    values = np.array([-9.0, 0.02, 0.02, 0.03, 7.0])
-    svg = histogram(values, title="t", low=-0.25, high=1.25, bins=30, top=0.6)
+def test_bars_are_as_high_as_their_shares_and_what_lies_beyond_is_in_the_outermost(
+    tmp_path: Path, synthetic: Any
+) -> None:
+    rows = [synthetic.row(i, metrics={"shift": shift}) for i, shift in enumerate((-9.0, 0.02, 0.02, 0.03, 7.0))]
+    svg = re.findall(r"<svg.*?</svg>", write_report(synthetic.write_run(tmp_path, rows)).html.read_text("utf-8"))[0]
     assert re.findall(r"<title>shift ([^<]+)</title>", svg) == [
         "-25% to -20%: 1 of 5",
         "0% to 5%: 3 of 5",
@@ -452,7 +490,8 @@ def test_photos_without_a_success_yet_count_as_none_yet(tmp_path: Path, syntheti
     inf = float("inf")
     curves = [[8.0, 6.0, 6.0, 2.0], [inf, 8.0, 4.0, 4.0], [inf, inf, 8.0, 8.0], [inf] * 4]
     rows = [synthetic.row(i, method="m", curve=c, curve_of="budget", eps=None) for i, c in enumerate(curves)]
-    rows += [synthetic.row(i, method="hopeless", curve=[inf, inf], curve_of="budget", eps=None) for i in range(4)]
+    rows += [synthetic.row(i, method=method, curve=[inf, inf], curve_of="budget", eps=None)
+             for i in range(4) for method in ("hopeless", "in vain")]  # fmt: skip
     text = write_report(synthetic.write_run(tmp_path / "run", rows)).html.read_text(encoding="utf-8")
     part = text.split("Smallest budget against queries", 1)[1]
     (corners,) = lines_of(part).values()
@@ -465,7 +504,7 @@ def test_photos_without_a_success_yet_count_as_none_yet(tmp_path: Path, syntheti
     (band,) = shapes_of(part, "band")
     assert band[:, 1].min() == 36.0  # a quarter have none yet: the chart's top
     assert not re.search('nan|inf[," ]', part.split("</section>")[0].split("<svg")[1])
-    assert "more than half of the photos have none: hopeless" in part
+    assert "more than half of the photos have none: hopeless, in vain." in part
 
 
 def test_budgets_have_charts_of_their_own(tmp_path: Path, synthetic: Any) -> None:

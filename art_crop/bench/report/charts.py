@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree  # noqa: S405 - it reads what this module has just drawn, and nothing else
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,11 @@ COLOURS = 8
 _POINTS_PER_INCH = 72  # matplotlib's SVG has one unit a point
 _STYLE = {"svg.fonttype": "none", "svg.hashsalt": "report", "path.simplify": False, "font.size": 12}
 _CLASSES = ("band", "bar", "base", "dot", "label", "line", "ytick")
-_STEPS = [1, 2, 2.5, 5, 10]
 
 Values = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Series:
     """A line: x and y, and the ends of a band about it where there is one.
 
@@ -44,29 +43,34 @@ class Series:
     name: str
     x: Values
     y: Values
-    low: Values | None = None
-    high: Values | None = None
+    band: tuple[Values, Values] | None = None
     colour: int = 0
     dots: bool = False
 
     @property
-    def ends(self) -> list[Values]:
-        """The line and the ends of its band."""
-        return [end for end in (self.y, self.low, self.high) if end is not None]
+    def begun(self) -> bool:
+        """Whether there is anything of the line."""
+        return bool(np.isfinite(self.y).any())
+
+    @property
+    def ends(self) -> Values:
+        """Every finite number of the line and of its band."""
+        values = np.concatenate((self.y, *(self.band or ())))
+        return np.asarray(values[np.isfinite(values)])
 
     def finite(self) -> Series:
         """The part of the line that there is."""
         known = np.isfinite(self.y)
-        low, high = (None if end is None else end[known] for end in (self.low, self.high))
-        return replace(self, x=self.x[known], y=self.y[known], low=low, high=high)
+        band = None if self.band is None else (self.band[0][known], self.band[1][known])
+        return replace(self, x=self.x[known], y=self.y[known], band=band)
 
 
 def line_chart(
     series: Sequence[Series],
-    *,
     title: str,
     x_title: str,
     y_title: str,
+    *,
     percent: bool = False,
     log_x: bool = False,
     log_y: bool = False,
@@ -87,20 +91,20 @@ def line_chart(
         counted: x is a whole number, and so are its ticks.
     """
     drawn = [one.finite() for one in series]
-    ys = np.concatenate([end[np.isfinite(end)] for one in drawn for end in one.ends])
+    ys = np.concatenate([one.ends for one in drawn])
     bottom, top = y_range or (float(ys.min()), float(ys.max()))
     with _canvas(640, 300, left=64, right=18, top=36, bottom=46) as canvas:
         axes = canvas.axes
         for one in drawn:
             colour, clipped = f"c{one.colour % COLOURS}", np.clip(one.y, bottom, top)
-            if one.low is not None and one.high is not None:
-                x, y = np.append(one.x, one.x[::-1]), np.append(one.low, one.high[::-1])
+            if one.band is not None:
+                x, y = np.append(one.x, one.x[::-1]), np.append(one.band[0], one.band[1][::-1])
                 axes.fill(x, np.clip(y, bottom, top), clip_on=False, gid=f"band {colour}")
             axes.plot(one.x, clipped, clip_on=False, gid=f"line {colour}")
             for k in range(len(one.x) if one.dots else 0):
                 text = f"{one.name}: {_number(one.y[k], percent)} at {one.x[k]:g}"
-                if one.low is not None and one.high is not None:
-                    text += f" [{_number(one.low[k], percent)}, {_number(one.high[k], percent)}]"
+                if one.band is not None:
+                    text += f" [{', '.join(_number(end[k], percent) for end in one.band)}]"
                 axes.plot(one.x[k], clipped[k], "o", clip_on=False, gid=canvas.titled(f"dot {colour}", text))
         xs = np.concatenate([one.x for one in series])  # also where a line has not begun
         axes.update_datalim([(xs.min(), bottom), (xs.max(), top)])
@@ -115,28 +119,26 @@ def line_chart(
         return canvas.svg(title)
 
 
-def histogram(values: Values, *, title: str, low: float, high: float, bins: int, top: float, colour: int = 0) -> str:
-    """Draw a small histogram of shares, as an ``<svg>`` of 220 x 120; its outermost bars hold what lies beyond.
+def histogram(counts: NDArray[np.int64], edges: Values, *, title: str, top: float, colour: int = 0) -> str:
+    """Draw a small histogram of shares of 0% to 100% and somewhat beyond, as an ``<svg>`` of 220 x 120.
 
     Args:
-        values: Finite numbers (n,), n >= 1.
+        counts: How many are between two edges (n,), at least one in all.
+        edges: Where bars begin and end (n + 1,).
         title: For readers who cannot see it.
-        low: Left end.
-        high: Right end.
-        bins: How many bars.
-        top: Share at the top of the axis, the same for all that are compared.
+        top: Share of all at the top of the axis, the same for all that are compared.
         colour: Number of the series.
     """
-    counts, edges = np.histogram(np.clip(values, low, high), bins=bins, range=(low, high))
     with _canvas(220, 120, left=6, right=6, top=6, bottom=20) as canvas:
         for count, start, end in zip(counts, edges[:-1], edges[1:], strict=True):
             if count:
-                text = f"shift {100 * start:.0f}% to {100 * end:.0f}%: {count} of {len(values)}"
-                height, gap = min(top, count / len(values)), 0.05 * (end - start)
-                gid = canvas.titled(f"bar c{colour % COLOURS}", text)
+                gid = canvas.titled(
+                    f"bar c{colour % COLOURS}",
+                    f"shift {100 * start:.0f}% to {100 * end:.0f}%: {count} of {counts.sum()}",
+                )
+                height, gap = min(top, count / counts.sum()), 0.05 * (end - start)
                 canvas.axes.bar(start + gap, height, end - start - 2 * gap, align="edge", clip_on=False, gid=gid)
-        canvas.axes.set(xlim=(low, high), ylim=(0, top), yticks=[])
-        canvas.axes.set_xticks([mark for mark in (0.0, 0.5, 1.0) if low <= mark <= high])
+        canvas.axes.set(xlim=(edges[0], edges[-1]), ylim=(0, top), xticks=[0, 0.5, 1], yticks=[])
         canvas.axes.xaxis.set_major_formatter(lambda value, _: _number(value, percent=True))
         return canvas.svg(title)
 
@@ -157,7 +159,7 @@ class _Canvas:
         """What is drawn, as an element for an HTML page."""
         written = io.StringIO()
         self.axes.figure.savefig(written, format="svg")  # type: ignore[union-attr]
-        root = ElementTree.fromstring(written.getvalue())  # noqa: S314
+        root = ElementTree.fromstring(written.getvalue())  # noqa: S314 - what has just been drawn here, from nobody else
         box = root.get("viewBox", "")
         self._reduce(root)
         root.attrib = {"viewBox": box, "role": "img", "aria-label": visible(title)}
@@ -167,29 +169,29 @@ class _Canvas:
         """Keep shapes, texts and classes: HTML needs no name spaces, and the style sheet has the colours."""
         old, element.attrib, element.tail = element.attrib, {}, None
         element.tag = element.tag.rpartition("}")[2]
-        if element.tag == "g":
-            classes, _, number = re.sub(r"_\d+$", "", old.get("id", "")).partition("|")
-            if classes.partition(" ")[0] in _CLASSES:
-                element.set("class", classes)
-            if number:
-                ElementTree.SubElement(element, "title").text = self._titles[int(number)]
-        elif element.tag == "path":
+        numbers: dict[str, str] = {key: f"{float(old[key]):.1f}" for key in ("x", "y") if key in old}
+        if element.tag == "text":
+            anchor = re.search(r"text-anchor: (\w+)", old["style"])
+            element.attrib = numbers
+            element.set("text-anchor", anchor[1] if anchor else "start")
+            return
+        element.text = None
+        if element.tag == "path":
             points = re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.1f}", old["d"])
             element.set("d", " ".join(points.split()))
         elif element.tag == "use":  # a marker
-            element.tag = "circle"
-            element.attrib = {"cx": f"{float(old['x']):.1f}", "cy": f"{float(old['y']):.1f}", "r": "4"}
-        elif element.tag == "text":
-            anchor = re.search(r"text-anchor: (\w+)", old.get("style", ""))
-            element.attrib = {key: f"{float(old[key]):.1f}" for key in ("x", "y")}
-            element.set("text-anchor", anchor[1] if anchor else "start")
-        if element.tag not in ("text", "title"):
-            element.text = None
+            element.tag, element.attrib = "circle", {"cx": numbers["x"], "cy": numbers["y"], "r": "4"}
         for child in list(element):
-            if child.tag != "title":
-                self._reduce(child)
+            self._reduce(child)
             if child.tag in ("defs", "metadata") or (child.tag == "g" and not len(child)):
                 element.remove(child)
+        classes, _, number = re.sub(r"_\d+$", "", old.get("id", "")).partition("|")
+        if classes.partition(" ")[0] in _CLASSES:
+            element.set("class", classes)
+        if number:
+            title = ElementTree.Element("title")
+            title.text = self._titles[int(number)]
+            element.insert(0, title)
 
 
 @contextmanager
@@ -200,7 +202,7 @@ def _canvas(width: int, height: int, *, left: int, right: int, top: int, bottom:
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a reader's own style must not change the report
-        matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams.update(_STYLE)  # type: ignore[arg-type]
         figure = Figure((width / _POINTS_PER_INCH, height / _POINTS_PER_INCH), dpi=_POINTS_PER_INCH, frameon=False)
         box = (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
         axes = figure.add_axes(box)
@@ -224,7 +226,7 @@ def _ticks(axes: Axes, name: str, *, log: bool, whole: bool = False) -> None:
         axis.set_minor_locator(NullLocator())
         axis.set_major_locator(LogLocator(subs=(1.0,) if high > 1_000 * low else (1.0, 2.0, 5.0)))
     else:
-        axis.set_major_locator(MaxNLocator(nbins=6, steps=_STEPS, integer=whole))
+        axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], integer=whole))
 
 
 def _number(value: float, percent: bool) -> str:

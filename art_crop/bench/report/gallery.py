@@ -11,7 +11,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,18 +22,24 @@ from art_crop.bench.frame import Frame
 from art_crop.bench.measures import reached
 from art_crop.errors import ImageFileError
 
-__all__ = ["LIMIT", "SIDE", "Box", "Entry", "choose", "make_entries"]
+__all__ = ["LIMIT", "WHEN", "Box", "Entry", "choose", "make_entries"]
 
 LIMIT = 36
 """Pairs of photos in a page, unless another number is asked for."""
-SIDE = 520
-"""Longer side of a thumbnail, in pixels."""
 WHEN = ("before", "after")
-_QUALITY = 78
+_SIDE, _QUALITY = 520, 78  # longer side of a thumbnail in pixels, and of its JPEG
 _MAX_PIXELS = 100_000_000
 _WINDOWS = 6  # the style sheet's colours of crop windows
 _PAIRS = 12
 _DRAWN = ("region", "ratios", *(f"{name}_{when}" for name in ("crops", "salient_point", "saliency") for when in WHEN))
+
+
+class Thumbnail(NamedTuple):
+    """A small JPEG as a data URI, and its size in pixels."""
+
+    uri: str
+    width: int
+    height: int
 
 
 class Box(NamedTuple):
@@ -73,10 +79,10 @@ class Entry:
     width: int
     height: int
     images: Mapping[str, str]
-    boxes: Mapping[str, Sequence[Box]] = field(default_factory=dict)
-    points: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    heat: Mapping[str, str] = field(default_factory=dict)
-    windows: tuple[str, ...] = ()
+    boxes: Mapping[str, Sequence[Box]]
+    points: Mapping[str, tuple[float, float]]
+    heat: Mapping[str, str]
+    windows: tuple[str, ...]
     details: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -116,20 +122,19 @@ def make_entries(run: Path, frame: Frame, limit: int = LIMIT, ratios: Any = None
     seeds = len(np.unique(frame.numbers("seed")[frame.measured])) > 1
     rows, total = choose(frame, limit)
     success = reached(frame)
-    thumbnails: dict[str, tuple[str, int, int] | str] = {}
-    for name in dict.fromkeys(name for row in frame.rows(rows, ["original", "image"]) for name in row.values()):
-        thumbnails[name] = _thumbnail(run, name)
+    names = [name for row in frame.rows(rows, ["original", "image"]) for name in row.values()]
+    thumbnails = {name: _thumbnail(run, name) for name in dict.fromkeys(names)}
     entries = []
     for index, row in zip(rows, frame.rows(rows), strict=True):
-        before, after = thumbnails[row["original"]], thumbnails[row["image"]]
-        if not isinstance(before, str) and not isinstance(after, str):
+        pair = [one for name in (row["original"], row["image"]) if isinstance(one := thumbnails[name], Thumbnail)]
+        if len(pair) == 2:
             good = None if math.isnan(success[index]) else bool(success[index])
-            entries.append(_entry(row, ratios, good, before, after, seed=seeds))
+            entries.append(_entry(row, ratios, good, pair, seeds))
     return entries, total, [reason for reason in thumbnails.values() if isinstance(reason, str)]
 
 
-def _thumbnail(run: Path, name: str) -> tuple[str, int, int] | str:
-    """Data URI, width and height of a photo inside the run's folder; or why there is none."""
+def _thumbnail(run: Path, name: str) -> Thumbnail | str:
+    """A photo inside the run's folder, or why there is none."""
     from PIL import Image
 
     from art_crop.images import load_photo
@@ -146,48 +151,38 @@ def _thumbnail(run: Path, name: str) -> tuple[str, int, int] | str:
     except ImageFileError as error:
         return f"{name!r} cannot be shown: {str(error).replace(str(path), path.name)}"
     image = Image.fromarray(photo.pixels)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    return _data_uri(image, "jpeg", quality=_QUALITY), image.width, image.height
+    image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    return Thumbnail(_data_uri(image, "jpeg", quality=_QUALITY), image.width, image.height)
 
 
-def _entry(
-    row: Mapping[str, Any],
-    ratios: Any,
-    success: bool | None,
-    before: tuple[str, int, int],
-    after: tuple[str, int, int],
-    *,
-    seed: bool,
-) -> Entry:
-    uri, width, height = before
+def _entry(row: Mapping[str, Any], ratios: Any, success: bool | None, pair: list[Thumbnail], seeds: bool) -> Entry:
+    _, width, height = pair[0]
     models = f"{row['scored']} scored" + (f", {row['attacked']} attacked" if row["attacked"] else ", no gradients used")
     models = row["scored"] if row["attacked"] == row["scored"] else models
     budget = "" if row["eps"] is None else f" · budget {row['eps']:g}"
-    budget += f" · seed {row['seed']}" if seed else ""
-    numbers = [f"L2 {row['l2']:.3g}"] if row["l2"] is not None else []
-    for name, value in row["metrics"] or []:
-        if name == "shift" and value is not None and math.isfinite(value):
-            numbers.insert(0, f"shift {100 * value:.0f}%")
-        elif name == "psnr" and value is not None and math.isfinite(value):
-            numbers.append(f"{value:.1f} dB")
+    budget += f" · seed {row['seed']}" if seeds else ""
+    numbers = {**dict(row["metrics"] or []), "l2": row["l2"]}
+    numbers = {name: value for name, value in numbers.items() if value is not None and math.isfinite(value)}
+    shown = [f"shift {100 * numbers['shift']:.0f}%"] if "shift" in numbers else []
+    shown += [f"L2 {numbers['l2']:.3g}"] if "l2" in numbers else []
+    shown += [f"{numbers['psnr']:.1f} dB"] if "psnr" in numbers else []
     details = _details(row)
     found = {"ratios": ratios, **details} if isinstance(details, dict) else {}
-    named = _ratios(found)
     scale = (width / max(1, row["width"] or 1), height / max(1, row["height"] or 1))
     points = {when: _numbers(found.get(f"salient_point_{when}"), 2) for when in WHEN}
-    boxes = {when: _boxes(found, when, scale, (width, height), named) for when in WHEN}
+    boxes = {when: _boxes(found, when, scale, (width, height)) for when in WHEN}
     entry = Entry(
         photo=row["photo"],
         caption=f"{row['method']} · {models}{budget}",
-        result=" · ".join(numbers),
+        result=" · ".join(shown),
         success=success,
         width=width,
         height=height,
-        images={"before": uri, "after": after[0]},
+        images={when: one.uri for when, one in zip(WHEN, pair, strict=True)},
         boxes=boxes,
         points={when: (at[0] * scale[0], at[1] * scale[1]) for when, at in points.items() if at},
         heat={when: _heat(found.get(f"saliency_{when}")) for when in WHEN},
-        windows=named[: sum(box.kind.startswith("window") for box in boxes["after"])],
+        windows=_ratios(found)[: sum(box.kind.startswith("window") for box in boxes["after"])],
     )
     return entry if entry.drawn else replace(entry, details=_pairs(details))
 
@@ -202,31 +197,25 @@ def _details(row: Mapping[str, Any]) -> Any:
 
 def _pairs(details: Any) -> tuple[tuple[str, str], ...]:
     """Labels and values of an object, or of a list of pairs, as far as they are numbers or words."""
-    found = list(details.items()) if isinstance(details, dict) else details if isinstance(details, list) else []
-    pairs = [pair for pair in found if isinstance(pair, (list, tuple)) and len(pair) == 2]
+    pairs = list(details.items()) if isinstance(details, dict) else details if isinstance(details, list) else []
     shown = []
-    for label, value in pairs:
-        if isinstance(value, bool):
-            value = "yes" if value else "no"
-        elif isinstance(value, (int, float)) and math.isfinite(value):
-            value = f"{value:.4g}"
+    for label, value in [pair for pair in pairs if isinstance(pair, (list, tuple)) and len(pair) == 2]:
+        if isinstance(value, (bool, int, float)) and abs(value) < 1e300:
+            value = str(value).lower() if isinstance(value, bool) else f"{value:.4g}"
         if isinstance(label, str) and isinstance(value, str) and label not in _DRAWN:
             shown.append((label.replace("_", " ")[:60], value[:120]))
     return tuple(shown[:_PAIRS])
 
 
-def _boxes(
-    details: dict[str, Any], when: str, scale: tuple[float, float], size: tuple[int, int], ratios: tuple[str, ...]
-) -> list[Box]:
+def _boxes(details: dict[str, Any], when: str, scale: Sequence[float], size: Sequence[int]) -> list[Box]:
     """The wanted region and the crop windows, in pixels of a thumbnail of that size."""
-    found = []
+    found, ratios = [], _ratios(details)
     region, windows = _numbers(details.get("region"), 4), details.get(f"crops_{when}")
     if region:
         x0, y0, x1, y1 = (value * size[k % 2] for k, value in enumerate(region))
         found.append(Box("region", x0, y0, max(1.0, x1 - x0), max(1.0, y1 - y0), "wanted region"))
     for k, window in enumerate(windows[:_WINDOWS] if isinstance(windows, list) else []):
-        box = _numbers(window, 4)
-        if box:
+        if box := _numbers(window, 4):
             x, y, width, height = (value * scale[axis % 2] for axis, value in enumerate(box))
             inset = 2.0 * k  # windows that share an edge stay apart
             inner = (max(1.0, width - 2 * inset), max(1.0, height - 2 * inset))
@@ -254,10 +243,8 @@ def _heat(rows: Any) -> str:
         return ""
     # The square root, for a density has a high peak and wide slopes that should be seen as well.
     strength = np.sqrt(levels.clip(0, 255) / 255)
-    pixels = np.empty((*levels.shape, 4), np.uint8)
-    pixels[..., 0], pixels[..., 2] = 255, 40
-    pixels[..., 1] = (230 * (1 - strength)).astype(np.uint8)
-    pixels[..., 3] = (200 * strength).astype(np.uint8)
+    full = np.ones_like(strength)
+    pixels = np.dstack((255 * full, 230 * (1 - strength), 40 * full, 200 * strength)).astype(np.uint8)
     return _data_uri(Image.fromarray(pixels), "png")
 
 

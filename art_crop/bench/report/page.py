@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import art_crop
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["environment", "html_page", "markdown_page", "plain_markdown"]
 
 _SPLIT = {"scored": "{} scored", "attacked": "{} attacked", "norm": "norm {}"}
+"""What a table's rows have in common, in words."""
 
 
 def html_page(summary: Summary, figures: Sequence[Plot], entries: Sequence[Entry], gallery_note: str) -> str:
@@ -39,17 +40,16 @@ def html_page(summary: Summary, figures: Sequence[Plot], entries: Sequence[Entry
         gallery_note: How many of how many are shown, and what is missing.
     """
     pages = environment()
-    css, script = (_source(pages, name) for name in ("report.css", "report.js"))
+    assert pages.loader is not None
+    css, script = (pages.loader.get_source(pages, f"report.{kind}")[0].strip() for kind in ("css", "js"))
     uris = [uri for entry in entries for when in WHEN for uri in (entry.images[when], entry.heat.get(when)) if uri]
     photo_ids = {uri: f"p{k}" for k, uri in enumerate(dict.fromkeys(uris))}
     return pages.get_template("report.html").render(
         summary=summary,
-        tiles=_tiles(summary),
         figures=figures,
         entries=entries,
         gallery_note=gallery_note,
         outlines=_outlines(entries),
-        about=_about(summary),
         photo_ids=photo_ids,
         photos={name: uri for uri, name in photo_ids.items()},
         results=results_table(summary.frame, visible) if summary.results else None,
@@ -93,15 +93,11 @@ def environment() -> Environment:
     )
     # Text from outside keeps its own direction of writing.
     pages.filters["bdi"] = lambda text: Markup("<bdi>{}</bdi>").format(visible(text))
-    pages.filters["split"] = split_text
+    pages.filters["split"] = lambda split: ", ".join(_SPLIT[key].format(value) for key, value in split.items())
+    pages.filters["instant"] = lambda text: re.sub(r"T(\d\d:\d\d)(:\d\d)?(\+00:00|Z)$", r" \1 UTC", text)
     pages.globals["zip"] = zip
     pages.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return pages
-
-
-def split_text(split: Mapping[str, str]) -> str:
-    """What a table's rows have in common, in words."""
-    return ", ".join(_SPLIT[key].format(value) for key, value in split.items())
 
 
 def plain_markdown(text: object) -> str:
@@ -112,45 +108,9 @@ def plain_markdown(text: object) -> str:
     return re.sub(r"[\\|`*\[\]!]", r"\\\g<0>", flat)
 
 
-def _source(pages: Environment, name: str) -> str:
-    assert pages.loader is not None
-    return pages.loader.get_source(pages, name)[0].strip()
-
-
-def _tiles(summary: Summary) -> list[tuple[str, str, str]]:
-    """Number, what it counts, and class of each tile at the page's head."""
-    failed, left_out, done = int(summary.frame.failed.sum()), int(summary.frame.excluded.sum()), summary.completeness
-    seconds = summary.seconds
-    minutes = f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
-    return [
-        (f"{summary.photos:,}", "photos", ""),
-        (f"{summary.results:,}", "results", ""),
-        *([] if done.finished else [(f"{100 * done.found // (done.expected or 1)}%", "of the run is there", "bad")]),
-        (f"{left_out:,}", "results left out", ""),
-        (f"{failed:,}", "errors", "bad" if failed else ""),
-        (f"{seconds / 3600:.1f} h" if seconds >= 3600 else minutes, "spent in attacks", ""),
-    ]
-
-
 def _outlines(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     """Class and meaning of each outline that some photo has."""
     ratios = max((entry.windows for entry in entries), key=len, default=())
     found = [(f"c{k}", f"crop {ratio}") for k, ratio in enumerate(ratios)]
     wanted = any(box.kind == "region" for entry in entries for box in entry.boxes.get("after", ()))
     return [*found, ("region", "wanted region")] if wanted else found
-
-
-def _about(summary: Summary) -> list[tuple[str, str]]:
-    """What ran, and where: names and values."""
-    info = summary.info
-    pairs = [
-        ("Suite", info.suite),
-        ("Suite hash", info.suite_sha256),
-        ("Paper", summary.paper),
-        ("Photos", ", ".join(f"{key} {value}" for key, value in info.data.items() if value not in ("", None))),
-        ("Started", re.sub(r"T(\d\d:\d\d)(:\d\d)?(\+00:00|Z)$", r" \1 UTC", info.started)),
-        ("Command", info.command),
-        ("Machine", summary.machine),
-        ("Versions", summary.versions),
-    ]
-    return [(name, value) for name, value in pairs if value]
