@@ -140,7 +140,8 @@ def test_photos_that_the_last_command_did_not_ask_for_are_told(tmp_path: Path, s
 def test_numbers_of_any_size_are_shown(tmp_path: Path, synthetic: Any, change: dict[str, Any]) -> None:
     rows = [synthetic.row(i, curve_of="loss", **change) for i in range(4)]
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("error", UserWarning)
         files = write_report(synthetic.write_run(tmp_path / "run", rows))
     assert json.loads(files.json.read_text(encoding="utf-8"))["results"] == 4
 

@@ -27,7 +27,7 @@ __all__ = ["COLOURS", "Series", "histogram", "line_chart"]
 COLOURS = 8
 """Series that the page's style sheet has colours for; more begin again with the first."""
 _POINTS_PER_INCH = 72  # matplotlib's SVG has one unit a point
-_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "report", "path.simplify": False, "font.size": 12}
+_STYLE = {"svg.fonttype": "none", "path.simplify": False, "font.size": 12, "axes.axisbelow": True}
 _CLASSES = ("band", "bar", "base", "dot", "label", "line", "ytick")
 
 Values = NDArray[np.float64]
