@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from art_crop.bench.charts import Series, line_chart, ticks
 from art_crop.bench.report import write_report
-from art_crop.bench.report_page import safe_json
+from art_crop.bench.report.charts import Series, line_chart
+from art_crop.bench.report.page import environment
 from art_crop.bench.store import EXCLUDED
 from art_crop.errors import InvalidInputError, OutputError
 
@@ -138,7 +139,10 @@ def test_photos_that_the_last_command_did_not_ask_for_are_told(tmp_path: Path, s
 )
 def test_numbers_of_any_size_are_shown(tmp_path: Path, synthetic: Any, change: dict[str, Any]) -> None:
     rows = [synthetic.row(i, curve_of="loss", **change) for i in range(4)]
-    files = write_report(synthetic.write_run(tmp_path / "run", rows))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("error", UserWarning)
+        files = write_report(synthetic.write_run(tmp_path / "run", rows))
     assert json.loads(files.json.read_text(encoding="utf-8"))["results"] == 4
 
 
@@ -209,7 +213,7 @@ def test_no_address_of_another_place_is_in_the_page(tmp_path: Path, synthetic: A
 
 def test_embedded_json_cannot_end_its_element() -> None:
     value = {"a": "</script><!--", "b": "\u2028&<>"}
-    text = safe_json(value)
+    text = environment().from_string("{{ value | tojson }}").render(value=value)
     assert not set("<>&\u2028") & set(text)
     assert json.loads(text) == value
 
@@ -334,6 +338,39 @@ def test_facts_of_the_wrong_shape_are_passed_over(tmp_path: Path, synthetic: Any
     assert "nan" not in text.split('class="gallery"')[1].split("</section>")[0].lower()
 
 
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"score before": 0.71234, "label_after": "<b>heron</b>", "confident": True, "odd": [1, 2], "none": None},
+        [["score before", 0.71234], ["label_after", "<b>heron</b>"], ["confident", True], ["odd", [1]], ["none"], 7],
+    ],
+)
+def test_a_photo_without_a_region_has_its_details_as_words(tmp_path: Path, synthetic: Any, details: Any) -> None:
+    """As of a quality score or of a class, where there is nothing to draw on the photo."""
+    rows = [synthetic.row(0)]
+    synthetic.keep_images(tmp_path / "run", rows, 1)
+    rows[0]["facts"] = json.dumps(details)
+    page = page_of(synthetic.write_run(tmp_path / "run", rows))
+    text = (tmp_path / "run" / "report.html").read_text(encoding="utf-8").split('id="photos"')[1].split("</section>")[0]
+    pairs = re.findall(r"<dt><bdi>([^<]+)</bdi></dt><dd><bdi>([^<]+)</bdi></dd>", text)
+    assert pairs == [
+        ("score before", "0.7123"),
+        ("label after", "&lt;b&gt;heron&lt;/b&gt;"),
+        ("confident", "true"),
+    ]
+    assert len([1 for tag, attributes in page.found if attributes.get("class") == "slider"]) == 1
+    assert len(re.findall(r'<img class="photo"', text)) == 2
+    assert not re.search(r"<svg|<rect|data-toggle|outlines", text)
+
+
+def test_details_of_a_photo_with_crops_are_drawn_and_not_said(tmp_path: Path, synthetic: Any) -> None:
+    rows = [synthetic.row(0)]
+    synthetic.keep_images(tmp_path / "run", rows, 1)
+    text = write_report(synthetic.write_run(tmp_path / "run", rows)).html.read_text(encoding="utf-8")
+    assert 'class="window c0"' in text
+    assert 'class="details"' not in text
+
+
 def test_saliency_maps_of_kept_photos_are_overlaid(tmp_path: Path, synthetic: Any) -> None:
     rows = [synthetic.row(0)]
     synthetic.keep_images(tmp_path / "run", rows, 1)
@@ -354,32 +391,87 @@ def test_what_cannot_be_read_or_written_is_said(tmp_path: Path, synthetic: Any) 
         write_report(run, photos=-1)
 
 
+def ticks_of(svg: str, anchor: str) -> list[float]:
+    """The numbers along an axis of a chart, by how its labels are anchored: "middle" below, "end" at the left."""
+    texts = re.findall(rf'<text [^>]*text-anchor="{anchor}">([^<]+)</text>', svg)
+    return [float(text.replace("−", "-").rstrip("%")) for text in texts if text[-1] in "%0123456789"]
+
+
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 0.3), (-3, 17), (1e-9, 2e-9), (5, 5), (0, 123_456)])
 def test_ticks_are_round_and_inside(low: float, high: float) -> None:
-    found = ticks(low, high)
-    assert found[0] >= low - 1e-12
-    assert found[-1] <= high * (1 + 1e-9) + 1e-12
+    ends = np.array([low, high], float)
+    found = ticks_of(line_chart([Series("a", ends, ends)], title="t", x_title="x", y_title="y"), "middle")
+    room = 0.1 * low if low == high else 1e-9 * (high - low)
+    assert found[0] >= low - room
+    assert found[-1] <= high + room
     assert 1 <= len(found) <= 8
     steps = np.diff(found)
     assert np.allclose(steps, steps[:1])
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [(0.1, 30, [0.1, 0.2, 0.5, 1, 2, 5, 10, 20]), (1e-3, 1e3, [1e-3, 1e-2, 0.1, 1, 10, 100, 1000])],
+)
+def test_a_logarithmic_axis_has_round_numbers_equally_far_for_equal_ratios(
+    low: float, high: float, ticks: list[float]
+) -> None:
+    x, y = np.array([low, (low * high) ** 0.5, high]), np.array([0.0, 0.5, 1.0])
+    svg = line_chart([Series("a", x, y)], title="t", x_title="x", y_title="y", log_x=True)
+    assert ticks_of(svg, "middle") == ticks
+    (corners,) = lines_of(svg).values()
+    assert np.diff(corners[:, 0]) == pytest.approx([558 / 2] * 2, abs=0.1)
+
+
 def test_lines_go_where_their_numbers_say() -> None:
     x, y = np.array([1.0, 10.0, 100.0]), np.array([0.0, 0.5, 1.0])
     svg = line_chart([Series("a & b", x, y, dots=True)], title="<t>", x_title="x", y_title="y", log_x=True)
-    points = np.array(
-        [[float(v) for v in p.split(",")] for p in re.search(r'line c0" points="([^"]+)', svg)[1].split()]
-    )
+    (points,) = lines_of(svg).values()
     assert np.allclose(np.diff(points, axis=0)[0], np.diff(points, axis=0)[1], atol=0.11)
     assert points[0, 1] > points[2, 1]
-    assert "a &amp; b" in svg
+    assert svg.count("<circle") == 3
+    assert "<title>a &amp; b: 0.5 at 10</title>" in svg
     assert "<t>" not in svg
+
+
+def test_bars_are_as_high_as_their_shares_and_what_lies_beyond_is_in_the_outermost(
+    tmp_path: Path, synthetic: Any
+) -> None:
+    rows = [synthetic.row(i, metrics={"shift": shift}) for i, shift in enumerate((-9.0, 0.02, 0.02, 0.03, 7.0))]
+    svg = re.findall(r"<svg.*?</svg>", write_report(synthetic.write_run(tmp_path, rows)).html.read_text("utf-8"))[0]
+    assert re.findall(r"<title>shift ([^<]+)</title>", svg) == [
+        "-25% to -20%: 1 of 5",
+        "0% to 5%: 3 of 5",
+        "120% to 125%: 1 of 5",
+    ]
+    heights = [np.ptp(corners[:, 1]) for corners in shapes_of(svg, "bar")]
+    assert heights == pytest.approx([94 / 3, 94, 94 / 3], abs=0.1)
+    assert ticks_of(svg, "middle") == [0, 50, 100]
+
+
+def test_a_readers_own_style_does_not_change_a_chart() -> None:
+    import matplotlib
+
+    def drawn() -> str:
+        line = Series("a", np.array([1.0, 2.0]), np.array([0.0, 1.0]), dots=True)
+        return line_chart([line], title="t", x_title="cost in $ of $", y_title="y")
+
+    plain = drawn()
+    with matplotlib.rc_context({"font.size": 30, "axes.grid": True, "lines.marker": "x", "svg.fonttype": "path"}):
+        assert drawn() == plain
+        assert matplotlib.rcParams["font.size"] == 30
+    assert "cost in $ of $" in plain
+
+
+def shapes_of(text: str, kind: str) -> list[np.ndarray[Any, Any]]:
+    """Corners of every shape of a kind."""
+    found = re.findall(rf'class="{kind} c\d">(?:<title>[^<]*</title>)?<path d="([^"]+)"', text)
+    return [np.array(re.findall(r"-?[0-9.]+", path), float).reshape(-1, 2) for path in found]
 
 
 def lines_of(text: str) -> dict[str, np.ndarray[Any, Any]]:
     """Corners of every line of a page, by its colour."""
-    found = re.findall(r'polyline class="line (c\d)" points="([^"]+)', text)
-    return {c: np.array([[float(v) for v in p.split(",")] for p in points.split()]) for c, points in found}
+    return dict(zip(re.findall(r'class="line (c\d)"', text), shapes_of(text, "line"), strict=True))
 
 
 def test_losses_and_budgets_are_never_in_one_chart(tmp_path: Path, synthetic: Any) -> None:
@@ -387,7 +479,7 @@ def test_losses_and_budgets_are_never_in_one_chart(tmp_path: Path, synthetic: An
     rows += [synthetic.row(i, method="b", curve=[8.0, 4.0], curve_of="budget", success=None) for i in range(4)]
     rows += [synthetic.row(i, method="c", curve=[9.0, 9.0], success=None) for i in range(4)]  # an older run's
     text = write_report(synthetic.write_run(tmp_path / "run", rows)).html.read_text(encoding="utf-8")
-    (first, second) = re.findall(r"<svg(?:(?!<svg).)*?polyline.*?</svg>", text.split('id="results"')[0])
+    (first, second) = re.findall(r'<svg(?:(?!<svg).)*?class="line.*?</svg>', text.split('id="results"')[0])
     assert 'aria-label="Loss against passes"' in first
     assert "passes through the attacked model" in first
     assert list(lines_of(first)) == ["c0"]
@@ -399,7 +491,8 @@ def test_photos_without_a_success_yet_count_as_none_yet(tmp_path: Path, syntheti
     inf = float("inf")
     curves = [[8.0, 6.0, 6.0, 2.0], [inf, 8.0, 4.0, 4.0], [inf, inf, 8.0, 8.0], [inf] * 4]
     rows = [synthetic.row(i, method="m", curve=c, curve_of="budget", eps=None) for i, c in enumerate(curves)]
-    rows += [synthetic.row(i, method="hopeless", curve=[inf, inf], curve_of="budget", eps=None) for i in range(4)]
+    rows += [synthetic.row(i, method=method, curve=[inf, inf], curve_of="budget", eps=None)
+             for i in range(4) for method in ("hopeless", "in vain")]  # fmt: skip
     text = write_report(synthetic.write_run(tmp_path / "run", rows)).html.read_text(encoding="utf-8")
     part = text.split("Smallest budget against queries", 1)[1]
     (corners,) = lines_of(part).values()
@@ -409,12 +502,10 @@ def test_photos_without_a_success_yet_count_as_none_yet(tmp_path: Path, syntheti
     ys = corners[:, 1]
     assert (ys[1] - ys[0]) == pytest.approx(ys[2] - ys[1], abs=0.11)
     assert ys[0] < ys[1] < ys[2]
-    band = re.search(r'class="band c\d" points="([^"]+)"', part)
-    assert band is not None
-    tops = [float(p.split(",")[1]) for p in band[1].split()]
-    assert min(tops) == 36.0  # a quarter have none yet: the chart's top
+    (band,) = shapes_of(part, "band")
+    assert band[:, 1].min() == 36.0  # a quarter have none yet: the chart's top
     assert not re.search('nan|inf[," ]', part.split("</section>")[0].split("<svg")[1])
-    assert "more than half of the photos have none: hopeless" in part
+    assert "more than half of the photos have none: hopeless, in vain." in part
 
 
 def test_budgets_have_charts_of_their_own(tmp_path: Path, synthetic: Any) -> None:

@@ -13,7 +13,7 @@ from scipy import stats
 from art_crop.bench.completeness import completeness
 from art_crop.bench.frame import Frame, load_run
 from art_crop.bench.measures import measure
-from art_crop.bench.plots import plots
+from art_crop.bench.report.figures import plots
 from art_crop.bench.store import EXCLUDED
 from art_crop.bench.suite import Suite
 from art_crop.bench.suite_file import load_suite, shipped_suites

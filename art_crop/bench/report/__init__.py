@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from art_crop.bench.gallery import LIMIT, make_entries
-from art_crop.bench.measures import Cell, Measure
-from art_crop.bench.plots import plots
-from art_crop.bench.report_page import METHODS_NOTE, page
-from art_crop.bench.report_sections import split_text
+from art_crop.bench.report.figures import plots
+from art_crop.bench.report.gallery import LIMIT, make_entries
+from art_crop.bench.report.page import html_page, markdown_page, plain_markdown
 from art_crop.bench.summary import ErrorGroup, Summary, summarise
 from art_crop.bench.tables import Table
-from art_crop.bench.visible import visible
 from art_crop.errors import InvalidInputError, OutputError
 
-__all__ = ["ReportFiles", "as_json", "as_markdown", "make_folder", "plain_markdown", "write_report"]
+__all__ = ["ReportFiles", "as_json", "make_folder", "plain_markdown", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ def write_report(run: Path, out: Path | None = None, *, photos: int = LIMIT) -> 
     Raises:
         InvalidInputError: ``run`` holds no run, or ``photos`` is negative.
         OutputError: A file cannot be written.
-        MissingDependencyError: Without pyarrow.
+        MissingDependencyError: Without pyarrow or jinja2.
     """
     from art_crop.images import write_atomic_json, write_atomic_text
 
@@ -54,12 +51,12 @@ def write_report(run: Path, out: Path | None = None, *, photos: int = LIMIT) -> 
     if total:
         note = f"{len(entries)} of {total} kept results, of every method, model and budget in turn."
         note += f" Not shown: {'; '.join(problems[:5])}." if problems else ""
-    html = page(summary, plots(summary.frame), entries, note)
+    html = html_page(summary, plots(summary.frame), entries, note)
     folder = run if out is None else out
     make_folder(folder)
     written = ReportFiles(*(folder / f"report.{suffix}" for suffix in ("html", "md", "json")))
     write_atomic_text(written.html, html)
-    write_atomic_text(written.markdown, as_markdown(summary))
+    write_atomic_text(written.markdown, markdown_page(summary))
     write_atomic_json(written.json, as_json(summary))
     return written
 
@@ -73,31 +70,6 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"cannot write into {folder}: it is a file, and a folder is needed") from None
     except OSError as error:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
-
-
-def as_markdown(summary: Summary) -> str:
-    """The tables with their intervals and the paper's numbers, for a README or an issue."""
-    info = summary.info
-    lines = [f"# {plain_markdown(summary.title)}", ""]
-    lines.append(
-        f"Suite {plain_markdown(info.suite)} (`{info.suite_sha256[:12]}`). Photos: {summary.photos}; results: "
-        f"{summary.results}; left out: {int(summary.frame.excluded.sum())}; errors: {int(summary.frame.failed.sum())}. "
-        f"{plain_markdown(summary.machine)}; {plain_markdown(summary.versions)}."
-    )
-    lines += ["", *(f"> {plain_markdown(notice)}\n" for notice in summary.notices)]
-    for table in summary.tables:
-        split = f" – {plain_markdown(split_text(table.split))}" if table.split else ""
-        lines += [f"## {plain_markdown(table.title)}{split}", "", *_markdown_table(table), ""]
-        lines += [plain_markdown(table.note), ""] if table.note else []
-    for title, groups in (("Errors", summary.errors), ("Left out", summary.left_out)):
-        if groups:
-            lines += [f"## {title}", "", "| kind | rows | message | photos, for example |", "|---|---|---|---|"]
-            for one in groups:
-                photos = ", ".join(plain_markdown(photo) for photo in one.photos)
-                lines.append(f"| {plain_markdown(one.kind)} | {one.count} | {plain_markdown(one.message)} | {photos} |")
-            lines.append("")
-    lines.append(METHODS_NOTE)
-    return "\n".join([*lines, *(["", plain_markdown(summary.licences)] if summary.licences else []), ""])
 
 
 def as_json(summary: Summary) -> dict[str, Any]:
@@ -121,29 +93,6 @@ def as_json(summary: Summary) -> dict[str, Any]:
     }
 
 
-def _markdown_table(table: Table) -> list[str]:
-    head = [table.row_title, *([table.column_title] if table.column_title else []), "n"]
-    for one, paper in zip(table.measures, table.has_paper, strict=True):
-        head += [one.label, *(["paper"] if paper else [])]
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    for line in table.lines:
-        cells = [plain_markdown(line.row), *([plain_markdown(line.column)] if table.column_title else [])]
-        cells.append(line.n)
-        for one, cell, number, has in zip(table.measures, line.cells, line.paper, table.has_paper, strict=True):
-            cells.append(_markdown_cell(one, cell))
-            if has:
-                cells.append("–" if number is None else one.text(number))
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def _markdown_cell(one: Measure, cell: Cell) -> str:
-    if cell.interval is None:
-        return "–" if cell.value is None else one.text(cell.value)
-    low, high = (one.text(end).rstrip("%") for end in cell.interval[1:])
-    return f"{one.text(cell.interval.estimate)} [{low}, {high}]"
-
-
 def _json_table(table: Table) -> dict[str, Any]:
     lines = []
     for line in table.lines:
@@ -162,13 +111,3 @@ def _json_table(table: Table) -> dict[str, Any]:
 
 def _group(group: ErrorGroup) -> dict[str, Any]:
     return {"kind": group.kind, "message": group.message, "rows": group.count, "photos": list(group.photos)}
-
-
-def plain_markdown(text: object) -> str:
-    """Text that means nothing to Markdown or HTML: one line, and a table's bars and tags' brackets written out."""
-    flat = " ".join(visible(text).split())
-    for sign, safe in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "\\`")):
-        flat = flat.replace(sign, safe)
-    for sign in "*[]!":
-        flat = flat.replace(sign, f"\\{sign}")
-    return flat

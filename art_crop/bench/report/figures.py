@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from art_crop.bench.charts import Series, histogram, legend, line_chart
 from art_crop.bench.frame import Frame
 from art_crop.bench.measures import reached
+from art_crop.bench.report.charts import Series, histogram, line_chart
 from art_crop.bench.statistics import mid_quantiles, per_photo, share_of_photos
 from art_crop.bench.tables import Part, parts
 
@@ -21,76 +21,74 @@ _PANELS = 36
 _CURVES = 400  # of a line; more would cost seconds and show the same
 _POINTS = 160
 _CHARTS = 4  # of curves, for as many budgets; more would say the same again
-_CURVE_KINDS = {
+_CURVE_KINDS = {  # title, x axis, y axis and caption of what ``curve_of`` can name
     "loss": (
         "Loss against passes",
+        "passes through the attacked model",
         "least loss so far",
         "The least loss of the attacked model so far, after each pass through it: the median over photos and its "
         "quartiles. Attacks with different losses are not to be compared by its size.",
     ),
     "budget": (
         "Smallest budget against queries",
+        "queries",
         "smallest budget so far",
         "The smallest budget that has succeeded so far, after each query: the median over photos and its quartiles. A "
         "line begins where half of them have one; a band that meets the top says that a quarter have none yet.",
     ),
 }
-"""Title, y axis and caption of what ``curve_of`` can name."""
 
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Panel:
+class Panel(NamedTuple):
     """One chart of several that share a heading."""
 
     title: str
     svg: str
 
 
-@dataclass(frozen=True)
-class Plot:
-    """A figure: a heading, what it shows, one chart or several small ones."""
+class Plot(NamedTuple):
+    """A figure: a heading, what it shows, one chart or several, and the name and colour of each of their lines."""
 
     title: str
     split: Mapping[str, str]
     caption: str
-    panels: tuple[Panel, ...]
-    legend: str = ""
-    small: bool = field(default=False)
+    panels: Sequence[Panel]
+    legend: Sequence[tuple[str, int]] = ()
+    small: bool = False
 
 
 def plots(frame: Frame) -> list[Plot]:
     """All figures that the rows allow, by attacked and scored model."""
     groups = parts(frame)
-    makers: tuple[Callable[[Frame, Part], Plot | None], ...]
-    makers = (_shifts, _budgets, _changes, *(partial(_curves, kind=kind) for kind in _CURVE_KINDS))
-    return [plot for maker in makers for part in groups if (plot := maker(frame, part)) is not None]
+    found = [maker(frame, part) for maker in (_shifts, _budgets, _changes) for part in groups]
+    found += [_curves(frame, part, kind) for kind in _CURVE_KINDS for part in groups]
+    return [plot for plot in found if plot is not None]
 
 
 def _shifts(frame: Frame, part: Part) -> Plot | None:
-    """Histograms of the shift, a small one for each method and budget: figure 3 of paper 001."""
+    """Histograms of the shift, a small one for each method and budget, as in figure 3 of the paper on croppers."""
     shift, eps = frame.numbers("shift"), frame.numbers("eps")
     known = part.mask & ~np.isnan(shift)
+    edges = np.linspace(-0.25, 1.25, 31)
     cells = [
-        (f"{method}{f', budget {value:g}' if value is not None else ''}", number, shift[chosen])
+        (f"{method}{f', budget {value:g}' if value is not None else ''}", number,
+         np.histogram(np.clip(shift[chosen], edges[0], edges[-1]), edges)[0])
         for number, (method, own) in enumerate(_methods(frame, known))
         for value, chosen in _budgets_of(eps, own)
-    ]
+    ]  # fmt: skip
     if not cells:
         return None
     cells, left_out = cells[:_PANELS], len(cells) - _PANELS
-    shares = [np.histogram(np.clip(values, -0.25, 1.25), bins=30, range=(-0.25, 1.25))[0] / len(values)
-              for _, _, values in cells]  # fmt: skip
     # A handful of photos may all be in one bar, which is no scale for the others.
-    most = max(len(values) for _, _, values in cells)
-    top = max(float(share.max()) for share, cell in zip(shares, cells, strict=True) if 4 * len(cell[2]) >= most)
-    panels = tuple(
-        Panel(name, histogram(values, title=f"Shift of the peak, {name}, {len(values)} results", low=-0.25, high=1.25,
-              bins=30, top=top, colour=number))
-        for name, number, values in cells
-    )  # fmt: skip
+    most = max(counts.sum() for _, _, counts in cells)
+    top = max(float(counts.max() / counts.sum()) for _, _, counts in cells if 4 * counts.sum() >= most)
+    panels = []
+    for name, number, counts in cells:
+        title = f"Shift of the peak, {name}, {counts.sum()} results"
+        panels.append(Panel(name, histogram(counts, edges, title=title, top=top, colour=number)))
     more = f" {left_out} further panels are left out." if left_out > 0 else ""
     caption = (
         "How far the peak went: 0% is where it was, 100% is the target. Each bar is 5% wide; the outermost hold what "
@@ -111,23 +109,10 @@ def _budgets(frame: Frame, part: Part) -> Plot | None:
         found = [share_of_photos(per_photo(good[chosen], photos[chosen])) for _, chosen in cells]
         y, low, high = np.array(found, dtype=np.float64).T
         x: Values = np.array([value for value, _ in cells], dtype=np.float64)
-        series.append(Series(method, x, y, low, high, colour=number, dots=True))
-    if not series:
-        return None
-    xs = np.concatenate([one.x for one in series])
-    log_x = bool(xs.min() > 0 and xs.max() / xs.min() > 20)
-    norm = next(iter(frame.text("norm").present(known)), "")
-    svg = line_chart(
-        series,
-        title="Share of photos that reached the goal, by budget",
-        x_title=f"budget ({_norm(norm)})",
-        y_title="reached the goal",
-        percent=True,
-        log_x=log_x,
-        y_range=(0.0, 1.0),
-    )
+        series.append(Series(method, x, y, (low, high), number, dots=True))
     caption = "Share of photos whose attack reached its goal at each budget; bands are 95% intervals."
-    return Plot("Success against the budget", part.split, caption, (Panel("", svg),), _legend(series))
+    x_title = f"budget ({_norm(frame, known)})"
+    return _shares("Success against the budget", part, caption, series, x_title)
 
 
 def _changes(frame: Frame, part: Part) -> Plot | None:
@@ -143,22 +128,19 @@ def _changes(frame: Frame, part: Part) -> Plot | None:
         steps = np.linspace(0, len(hits) - 1, min(len(hits), _POINTS)).astype(np.intp)
         x = np.repeat(hits[steps], 2)
         y = np.column_stack((np.concatenate(([0.0], rise))[steps], rise[steps])).ravel()
-        series.append(Series(method, x, y, colour=number))
+        series.append(Series(method, x, y, None, number))
+    caption = "Share of photos reached with a change of at most this size, as written; further left is less."
+    x_title = "L2 of the written change, pixels in [0, 1]"
+    return _shares("Success against the change", part, caption, series, x_title, log=True)
+
+
+def _shares(title: str, part: Part, caption: str, series: list[Series], x_title: str, log: bool = False) -> Plot | None:
+    """A chart of shares of photos, on a logarithmic axis where x is of very different sizes; None without a line."""
     if not series:
         return None
-    svg = line_chart(
-        series,
-        title="Share of photos reached with at most this change",
-        x_title="L2 of the written change, pixels in [0, 1]",
-        y_title="reached the goal",
-        percent=True,
-        log_x=True,
-        y_range=(0.0, 1.0),
-    )
-    caption = (
-        "Share of photos whose goal was reached with a change of at most this size, as written; further left is less."
-    )
-    return Plot("Success against the change", part.split, caption, (Panel("", svg),), _legend(series))
+    log = log or _very_different(np.concatenate([one.x for one in series]))
+    svg = line_chart(series, title, x_title, "reached the goal", percent=True, log_x=log, y_range=(0.0, 1.0))
+    return Plot(title, part.split, caption, [Panel("", svg)], [(one.name, one.colour) for one in series])
 
 
 def _rising(values: Values, hit: Mask, photos: NDArray[np.int64]) -> tuple[Values, Values]:
@@ -171,47 +153,33 @@ def _rising(values: Values, hit: Mask, photos: NDArray[np.int64]) -> tuple[Value
 
 def _curves(frame: Frame, part: Part, kind: str) -> Plot | None:
     """Median and quartiles of what a search has found after each query, a chart for each budget."""
-    title, y_title, caption = _CURVE_KINDS[kind]
+    title, x_title, y_title, caption = _CURVE_KINDS[kind]
     known = part.mask & frame.text("curve_of").equals(kind)
-    budgets = _budgets_of(frame.numbers("eps"), known) if kind == "loss" else [(None, known)]
     if not known.any():
         return None
-    if kind == "budget":
-        y_title += f" ({_norm(next(iter(frame.text('norm').present(known))))})"
-    budgets = [budgets[k] for k in np.unique(np.linspace(0, len(budgets) - 1, _CHARTS).astype(np.intp))]
-    panels, named, never = [], {}, {}
+    budgets: list[tuple[float | None, Mask]] = [(None, known)]
+    if kind == "loss":
+        budgets = _budgets_of(frame.numbers("eps"), known)
+        budgets = [budgets[k] for k in np.unique(np.linspace(0, len(budgets) - 1, _CHARTS).astype(np.intp))]
+    else:
+        y_title += f" ({_norm(frame, known)})"
+    panels: list[Panel] = []
+    every: list[Series] = []
     for budget, rows in budgets:
-        series = []
-        for number, (method, own) in enumerate(_methods(frame, part.mask)):
-            found = _middle(frame, method, own & rows, number)
-            if found is None:
-                continue
-            if np.isfinite(found.y).any():
-                series.append(found)
-                named[method] = number
-            else:
-                never[method] = ""
+        methods = enumerate(_methods(frame, part.mask))
+        found = [one for number, (name, own) in methods if (one := _middle(frame, name, own & rows, number))]
+        series = [one for one in found if one.begun]
+        every += found
         if series:
-            x_title = "queries" if kind == "budget" else "passes through the attacked model"
             name = "" if budget is None or len(budgets) == 1 else f"budget {budget:g}"
-            ends = np.concatenate(
-                [end[np.isfinite(end)] for one in series for end in (one.y, one.low) if end is not None]
-            )
-            svg = line_chart(
-                series,
-                title=f"{title}{name and f', {name}'}",
-                x_title=x_title,
-                y_title=y_title,
-                log_y=kind == "budget" and bool(ends.min() > 0 and ends.max() / ends.min() > 20),
-                counted=True,
-            )
-            panels.append(Panel(name, svg))
-    if not panels:
-        return None
-    if never:
+            log_y = kind == "budget" and _very_different(np.concatenate([one.ends for one in series]))
+            full = f"{title}{name and f', {name}'}"
+            panels.append(Panel(name, line_chart(series, full, x_title, y_title, log_y=log_y, counted=True)))
+    if never := dict.fromkeys(one.name for one in every if not one.begun):
         caption += f" Without a line, for more than half of the photos have none: {', '.join(never)}."
     caption += f" At most {_CURVES} results a line."
-    return Plot(title, part.split, caption, tuple(panels), legend(list(named.items())))
+    legend = dict.fromkeys((one.name, one.colour) for one in every if one.begun)
+    return Plot(title, part.split, caption, panels, tuple(legend)) if panels else None
 
 
 def _middle(frame: Frame, method: str, own: Mask, colour: int) -> Series | None:
@@ -226,7 +194,7 @@ def _middle(frame: Frame, method: str, own: Mask, colour: int) -> Series | None:
     at = np.unique(np.linspace(0, length - 1, min(length, _POINTS)).astype(np.intp))
     # A search that has ended keeps what it found while others go on.
     low, middle, high = mid_quantiles(np.array([curve[np.minimum(at, len(curve) - 1)] for curve in curves]))
-    return Series(method, at.astype(np.float64) + 1, middle, low, high, colour=colour)
+    return Series(method, at.astype(np.float64) + 1, middle, (low, high), colour)
 
 
 def _methods(frame: Frame, mask: Mask) -> list[tuple[str, Mask]]:
@@ -241,11 +209,15 @@ def _budgets_of(eps: Values, mask: Mask) -> list[tuple[float | None, Mask]]:
     return [*found, (None, without)] if without.any() else found
 
 
-def _legend(series: list[Series]) -> str:
-    return legend([(one.name, one.colour) for one in series])
+def _very_different(values: Values) -> bool:
+    """Whether numbers ask for a logarithmic axis."""
+    known = values[np.isfinite(values)]
+    return bool(known.min() > 0 and known.max() / known.min() > 20)
 
 
-def _norm(norm: str) -> str:
-    if norm in ("inf", "linf"):
-        return "L∞, pixels in [0, 1]"
-    return "L2, pixels in [0, 1]" if norm in ("", "2", "l2") else norm
+def _norm(frame: Frame, mask: Mask) -> str:
+    norm = next(iter(frame.text("norm").present(mask)), "")
+    known = {"inf": "L∞", "linf": "L∞", "": "L2", "2": "L2", "l2": "L2"}
+    if norm in known:
+        return f"{known[norm]}, pixels in [0, 1]"
+    return norm if re.fullmatch(r"[ -~]{1,30}", norm) else "in the run's own norm"  # what a chart's font can show
