@@ -21,7 +21,8 @@ from art_crop.images.reading import decode_rgb, open_image
 __all__ = ["LARGEST_COEFFICIENT", "JpegCoefficients", "decode_reduced"]
 
 LARGEST_COEFFICIENT = 1023
-"""Largest absolute value that 8-bit baseline coding has room for (T.81, tables F.1 and F.2)."""
+"""Largest value that 8-bit baseline coding has room for (T.81, tables F.1 and F.2); the smallest is -1023, of the
+frequency (0, 0) -1024."""
 
 _FRAME, _SCAN = 0xC0, 0xDA
 # Vertical and horizontal sampling factors of Y, Cb and Cr.
@@ -107,8 +108,10 @@ class JpegCoefficients:
         for array in arrays:
             if array.dtype.kind not in "iu":
                 raise InvalidInputError(f"components must be integers, not {array.dtype}")
-            if max(int(array.max()), -int(array.min())) > LARGEST_COEFFICIENT:
-                raise InvalidInputError(f"components must lie within ±{LARGEST_COEFFICIENT}")
+            least = array.min((0, 1))
+            least[0, 0] += 1
+            if array.max() > LARGEST_COEFFICIENT or least.min() < -LARGEST_COEFFICIENT:
+                raise InvalidInputError(f"components must lie within ±{LARGEST_COEFFICIENT}, or be a mean of -1024")
         y, cb, cr = (array.astype(np.int16, copy=False) for array in arrays)
         return replace(self, components=(y, cb, cr))
 
