@@ -1,14 +1,15 @@
 """Moves of a JPEG's quantised DCT coefficients by whole steps, chosen so that a reduced decode changes the most.
 
-A decoder at 1/n of the size (n = 1, 2, 4, 8) feels mostly the lowest 8/n x 8/n luma coefficients of a block, and of 4:2:0
-chroma the lowest 16/n x 16/n. Those may move, each by a few steps; what moves is written as it is, and no second
-quantisation rounds it away. A move's price is the growth of the squared distance between the file and the photo that it
-was made from: next to nothing where rounding left a coefficient almost half a step from the photo, on that side. Its
-worth is the gradient. The best worth for the price is taken until the budget is spent (a knapsack by density).
+A decoder at 1/n of the size (n = 1, 2, 4, 8) feels mostly the lowest 8/n x 8/n luma coefficients of a block, and of
+4:2:0 chroma the lowest 16/n x 16/n. Those may move, each by a few steps; what moves is written as it is, and no second
+quantisation rounds it away. A move's price is the growth of the squared distance between the file and the photo that
+it was made from: next to nothing where rounding left a coefficient almost half a step from the photo, on that side.
+Its worth is the gradient. The best worth for the price is taken until the budget is spent (a knapsack by density).
 
-Decoding follows libjpeg-turbo's ``jidctint.c`` and ``jidctred.c`` (a reduced block is the mean of 8/size x 8/size pixels of
-the full one), ``jdsample.c`` and ``jdcolor.c``, with their intermediate roundings, in floating point where they have 13-bit
-constants.
+Decoding follows libjpeg-turbo's ``jidctint.c`` and ``jidctred.c`` (a reduced block is the mean of 8/size x 8/size
+pixels of the full one), ``jdsample.c`` and ``jdcolor.c`` with their intermediate roundings, in floating point where
+they have 13-bit constants: at least 99.7% of the levels of Kodak's photos come out the same (at 1/8 99.97%), and the
+others lie within 3.
 """
 
 from __future__ import annotations
@@ -25,23 +26,19 @@ from art_crop.functional.jpeg import RGB_TO_YCC, YCC_TO_RGB, _dct_matrix
 
 __all__ = ["CoefficientMoves"]
 
-IMPOSSIBLE = 1e12
 CHEAPEST = 1e-3  # price of a step, as a share of a step's square
 LARGEST = 1023  # of a coefficient in 8-bit baseline coding
 STRIP_ROWS = 256
 BINS = 1 << 13
 # Between the passes of its transform libjpeg keeps two bits after the point, of values sqrt(8) times ours.
 PASS_PRECISION = 4 * math.sqrt(8)
+HALF = 0.5001  # libjpeg rounds halves up, and a mean of 64 pixels often is one
 
 
 def _low_coefficients(pixels: Tensor, side: int, shrink: int) -> Tensor:
-    """Lowest ``side`` x ``side`` DCT coefficients of the photo's colour planes, reduced by 2x2 means if ``shrink`` is 2.
+    """Lowest ``side`` x ``side`` DCT coefficients of R, G, B (3, H, W), whose 2x2 means are taken if ``shrink`` is 2.
 
-    Args:
-        pixels: uint8 (3, H, W); edges are repeated to whole blocks of 16 pixels.
-
-    Returns:
-        float32 (3, rows, columns, side, side) of R, G, B: they are not yet quantised, nor shifted by 128.
+    Edges are repeated to whole blocks of 16 pixels. Float32 (3, rows, columns, side, side), not shifted by 128.
     """
     transform = _dct_matrix(8)[:side]
     if shrink == 2:
@@ -76,14 +73,23 @@ def _upsample_transposed(gradient: Tensor) -> Tensor:
     return F.conv2d(padded, torch.outer(weights, weights)[None, None], stride=2)[0, 0]
 
 
+def _histogram(density: Tensor, price: Tensor) -> tuple[Tensor, Tensor]:
+    """Bin of each move, the best worth for the price first (BINS: worth nothing), and what bins up to each one cost."""
+    # Positive floating-point numbers are ordered as their bits are: bins of 1/128 over each power of 2.
+    bits = density.view(torch.int32)
+    top = bits.max() if len(bits) else 0
+    bins = ((top - bits) >> 16).clamp_(max=BINS - 1).masked_fill_(density <= 0, BINS)
+    return bins, torch.bincount(bins, price.double(), minlength=BINS + 1)[:BINS].cumsum(0)
+
+
 @dataclass(frozen=True)
 class _Component:
     """One of Y, Cb, Cr: how its blocks are decoded, and where they stand without any move.
 
     Attributes:
-        inverse: What one axis of a block of (size) pixels is of its 8 coefficients, (size, 8).
+        inverse: What one axis of a block of (size) pixels is of those of its 8 coefficients that it feels, (size, f).
         step: Quantisation steps of the coefficients that may move, (side, side).
-        half: Blocks (rows, columns, size, 8) after the vertical pass, without moves, not rounded.
+        half: Blocks (rows, columns, size, f) after the vertical pass, without moves, not rounded.
     """
 
     inverse: Tensor
@@ -105,7 +111,7 @@ class _Component:
         half = self.half.clone()
         half[..., : self.step.shape[0]] += self.low @ (moves.view(self.shape) * self.step)
         half.mul_(PASS_PRECISION).round_().div_(PASS_PRECISION)
-        blocks = (half @ self.inverse.T).add_(128.5).floor_().clamp_(0, 255)
+        blocks = (half @ self.inverse.T).add_(128 + HALF).floor_().clamp_(0, 255)
         return blocks.transpose(1, 2).flatten(2).flatten(0, 1)
 
     def pull(self, gradient: Tensor) -> Tensor:
@@ -119,13 +125,16 @@ class _Component:
 class CoefficientMoves:
     """Moves of a JPEG's coefficients in whole steps, with their prices, for one photo.
 
-    Budgets and sizes are L2 norms with pixels in [0, 1], of the *growth*: sqrt(|moved file - photo|² - |unmoved file -
-    photo|²). It is computed from the coefficients, where the transform is orthonormal: a level of Y counts 3, of Cb 3.26
-    and of Cr 2.48 squared levels of RGB, chroma of 4:2:0 four times that (a sample covers 2x2 pixels); products of moves
-    in two components of one block, the decoder's clipping and its smooth chroma are left out.
+    Budgets and sizes are L2 norms of the *growth*, with pixels in [0, 1]: sqrt(|moved file - photo|² - |unmoved file -
+    photo|²). It is computed from the coefficients, where the transform is orthonormal: a level of Y counts 3, of Cb
+    3.26 and of Cr 2.48 squared levels of RGB, and chroma of 4:2:0 four times that (a sample covers 2x2 pixels). A step
+    never counts less than nothing, although some bring the file nearer to the photo. Products of moves in two
+    components of one block, the decoder's rounding and clipping, and its smooth chroma are left out. Of Kodak's photos
+    the growth measured on decoded files is 0.84 to 1.11 times this, at qualities from 50 to 98; of photos that were
+    JPEGs themselves it may be 1.8 times this, since rounding has hit their pixels exactly.
 
     Args:
-        pixels: The photo, uint8 levels (3, H, W).
+        pixels: The photo, uint8 levels (3, H, W), wider than 4.
         scale: Which part of its size the decoder makes of it: n = 1, 2, 4 or 8 for 1/n.
         components: Quantised Y, Cb and Cr of the file without moves, int16 (rows, columns, 8, 8), as an encoder makes
             them of ``pixels``.
@@ -165,7 +174,10 @@ class CoefficientMoves:
             step = table[:size, :size]
             inverse = _dct_matrix(8).T.reshape(size, 8 // size, 8).mean(1).to(device)
             level = quantised[..., :size, :size].to(device, torch.int16)
-            half = inverse @ (quantised.to(device, torch.float32) * table)
+            felt = (inverse.abs().amax(0) > 1e-6).nonzero()[:, 0]  # frequencies that the means do not cancel
+            inverse, table = inverse[:, felt], table[felt][:, felt]
+            needed = quantised[..., felt.to(quantised.device), :][..., felt.to(quantised.device)]
+            half = inverse @ (needed.to(device, torch.float32) * table)
             self._components.append(_Component(inverse, step, half))
             cost = step.square() * self._colours[:, index].square().sum() * (shrink**2 if index else 1)
             costs.append(cost.expand(level.shape).flatten())
@@ -188,12 +200,8 @@ class CoefficientMoves:
         worth = torch.cat(pulled)
         self._sign = worth.sign().to(torch.int8)
         self._worth = worth.abs()
-        density = self._worth / self._price(1, slice(None))
-        # Positive floating-point numbers are ordered as their bits are: bins of 1/128 over each power of 2.
-        bits = density.view(torch.int32)
-        self._bins = ((bits.max() - bits) >> 16).clamp_(max=BINS - 1).masked_fill_(density <= 0, BINS)
-        paid = torch.bincount(self._bins, self._price(1, slice(None)).double(), minlength=BINS + 1)
-        self._spent = paid[:BINS].cumsum(0)
+        price = self._price(1, slice(None))
+        self._bins, self._spent = _histogram(self._worth / price, price)
 
     def spend(self, eps: float) -> Tensor:
         """The best moves whose growth is ``eps`` at most: steps of each coefficient that may move, int8 (K,)."""
@@ -203,15 +211,20 @@ class CoefficientMoves:
         reached = (self._bins <= min(last, BINS - 1)).nonzero()[:, 0]
         prices = torch.stack([self._price(step, reached) for step in range(1, self.most + 1)])
         density = self._worth[reached] / prices
-        if last < BINS and len(reached):
-            kept = (density >= density[0].min()).flatten().nonzero()[:, 0]
-        else:
-            kept = torch.arange(density.numel(), device=density.device)
-        order = kept[density.flatten()[kept].argsort(descending=True, stable=True)]
-        count = int((prices.flatten()[order].double().cumsum(0) <= budget * (1 + 1e-9)).sum())
-        steps = torch.zeros(len(self._worth), dtype=torch.int8, device=order.device)
-        steps.index_add_(0, reached.repeat(self.most)[order[:count]], steps.new_ones(count))
-        return steps * self._sign
+        least = density[0].min() if last < BINS and len(reached) else 0.0
+        kept = ((density > 0) & (density >= least)).flatten().nonzero()[:, 0]
+        prices, density = prices.flatten()[kept], density.flatten()[kept]
+        bins, spent = _histogram(density, prices)
+        last = int(torch.searchsorted(spent, budget, right=True))
+        taken = bins < last
+        left = budget - (float(spent[last - 1]) if last else 0.0)
+        inside = (bins == last).nonzero()[:, 0]
+        inside = inside[density[inside].argsort(descending=True, stable=True)]
+        count = int((prices[inside].double().cumsum(0) <= left * (1 + 1e-9)).sum())
+        taken[inside[:count]] = last < BINS
+        chosen = reached.repeat(self.most)[kept[taken]]
+        steps = torch.zeros(len(self._worth), dtype=torch.int8, device=chosen.device)
+        return steps.index_add_(0, chosen, steps.new_ones(len(chosen))) * self._sign
 
     def _price(self, step: int, which: Tensor | slice) -> Tensor:
         """Growth by the ``step``-th step of some coefficients in the direction aimed at, in squared levels of RGB."""
@@ -219,13 +232,13 @@ class CoefficientMoves:
         price = self._leaning[which] * sign
         # The encoder's own arithmetic may leave a step that costs nothing, or less.
         price.mul_(-2).add_(2 * step - 1).clamp_min_(CHEAPEST).mul_(self._cost[which])
-        return price.masked_fill_(self._level[which] * sign > LARGEST - step, IMPOSSIBLE)
+        return price.masked_fill_(self._level[which] * sign > LARGEST - step, math.inf)
 
     def seen(self, moves: Tensor) -> Tensor:
         """What the decoder makes of the moved file at 1/n, uint8 (3, h, w): a simulation, for each step of a search."""
         height, width = self.reduced.shape[-2:]
         planes = []
-        for index, (component, part) in enumerate(zip(self._components, moves.split(self._counts), strict=True)):
+        for index, (component, part) in enumerate(zip(self._components, torch.split(moves, self._counts), strict=True)):
             plane = component.decode(part)
             if index and self._halved:
                 plane = _upsample(plane[: -(-height // 2), : -(-width // 2)])
@@ -255,7 +268,7 @@ class CoefficientMoves:
     def realise(self, moves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Quantised Y, Cb and Cr of the moved file, int16 of the shapes and on the device of those it began with."""
         moved = []
-        for base, component, part in zip(self._base, self._components, moves.split(self._counts), strict=True):
+        for base, component, part in zip(self._base, self._components, torch.split(moves, self._counts), strict=True):
             side, result = component.step.shape[0], base.clone()
             result[..., :side, :side] += part.view(component.shape).to(result)
             moved.append(result)
