@@ -25,7 +25,7 @@ Pixels = NDArray[np.uint8]
 _TILE, _REACH = 64, 5
 _WINDOW = _TILE + 2 * _REACH
 # What is worked on at once stays in the processor's cache.
-_TILES, _COLOURS = 4, 1 << 15
+_TILES, _COLOURS = 4, 1 << 14
 _C1, _C2 = 0.01**2, 0.03**2
 _DELTA = 6 / 29
 # Of IEC 61966-2-1, divided by the white point D65, as in art_crop.functional.color.
@@ -73,8 +73,9 @@ def measure_change(original: Pixels, written: Pixels) -> Change:
         difference = after.astype(np.int16) - before
         squares += int(np.square(difference, dtype=np.int32).sum(dtype=np.int64))
         largest = max(largest, int(difference.max()), -int(difference.min()))
-        changed = difference.any(2)
-        colours.extend(_colour_differences(before[changed], after[changed]))
+        changed = (difference[..., 0] | difference[..., 1] | difference[..., 2]) != 0
+        some = slice(None) if 2 * np.count_nonzero(changed) > changed.size else changed  # choosing takes time too
+        colours.extend(_colour_differences(before[some].reshape(-1, 3), after[some].reshape(-1, 3)))
     mean, p95 = _mean_and_p95(colours, height * width)
     valid = (height - 2 * _REACH) * (width - 2 * _REACH) * 3
     return Change(
@@ -178,7 +179,8 @@ _LINEAR: NDArray[np.float32] = srgb_to_linear(torch.arange(256, dtype=torch.floa
 def _lab(colours: Pixels) -> tuple[Tensor, Tensor, Tensor]:
     """L*, a*, b* (D65) of sRGB levels (N, 3)."""
     xyz = torch.tensor(_XYZ) @ torch.from_numpy(_LINEAR[colours.T])
-    x, y, z = torch.where(xyz > _DELTA**3, xyz ** (1 / 3), xyz / (3 * _DELTA**2) + 4 / 29)
+    roots = xyz.clamp_min(_DELTA**3).log_().mul_(1 / 3).exp_()  # in half of the time that a power takes
+    x, y, z = torch.where(xyz > _DELTA**3, roots, xyz / (3 * _DELTA**2) + 4 / 29)
     return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 
@@ -189,9 +191,9 @@ def _ciede2000(lab_1: tuple[Tensor, Tensor, Tensor], lab_2: tuple[Tensor, Tensor
     needed, which are polynomials of it.
     """
     (l_1, a_1, b_1), (l_2, a_2, b_2) = lab_1, lab_2
-    scale = 1.5 - 0.5 * _chroma_weight((torch.hypot(a_1, b_1) + torch.hypot(a_2, b_2)) / 2)
+    scale = 1.5 - 0.5 * _chroma_weight((_length(a_1, b_1) + _length(a_2, b_2)) / 2)
     a_1, a_2 = a_1 * scale, a_2 * scale
-    c_1, c_2 = torch.hypot(a_1, b_1).clamp_min(1e-12), torch.hypot(a_2, b_2).clamp_min(1e-12)
+    c_1, c_2 = _length(a_1, b_1).clamp_min(1e-12), _length(a_2, b_2).clamp_min(1e-12)
     c_mean = (c_1 + c_2) / 2
     d_a, d_b = a_2 - a_1, b_2 - b_1
     d_c = (d_a * (a_1 + a_2) + d_b * (b_1 + b_2)) / (c_1 + c_2)
@@ -200,7 +202,7 @@ def _ciede2000(lab_1: tuple[Tensor, Tensor, Tensor], lab_2: tuple[Tensor, Tensor
     d_h = torch.where(dot > 0, cross / near, far.copysign(cross))
 
     x, y = a_1 / c_1 + a_2 / c_2, b_1 / c_1 + b_2 / c_2
-    length = torch.hypot(x, y).clamp_min(1e-12)
+    length = _length(x, y).clamp_min(1e-12)
     x, y = x / length, y / length
     cos_2, sin_2 = x * x - y * y, 2 * x * y
     cos_3, sin_3 = cos_2 * x - sin_2 * y, sin_2 * x + cos_2 * y
@@ -208,7 +210,8 @@ def _ciede2000(lab_1: tuple[Tensor, Tensor, Tensor], lab_2: tuple[Tensor, Tensor
     t = 1 - 0.17 * _turned(x, y, 30) + 0.24 * cos_2 + 0.32 * _turned(cos_3, sin_3, -6) - 0.2 * _turned(cos_4, sin_4, 63)
     hue = torch.atan2(y, x)
     hue = torch.where(hue < 0, hue + 2 * math.pi, hue)
-    theta = math.radians(60) * torch.exp(-(((hue - math.radians(275)) / math.radians(25)) ** 2))
+    bell = ((hue - math.radians(275)) * (1 / math.radians(25))) ** 2
+    theta = math.radians(60) * torch.exp(-bell.clamp_max(80))  # denormal numbers are slow
     rotation = -2 * _chroma_weight(c_mean) * torch.sin(theta)
 
     lightness = ((l_1 + l_2) / 2 - 50) ** 2
@@ -221,6 +224,10 @@ def _ciede2000(lab_1: tuple[Tensor, Tensor, Tensor], lab_2: tuple[Tensor, Tensor
 def _turned(cos: Tensor, sin: Tensor, degrees: float) -> Tensor:
     """cos(angle - degrees)."""
     return cos * math.cos(math.radians(degrees)) + sin * math.sin(math.radians(degrees))
+
+
+def _length(x: Tensor, y: Tensor) -> Tensor:
+    return (x * x + y * y).sqrt()
 
 
 def _chroma_weight(chroma: Tensor) -> Tensor:
