@@ -20,10 +20,10 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Protocol
 
-from art_crop.allocator import keep_freed_memory
 from art_crop.bench.units import Finished, Place, Unit
 from art_crop.checks import check_int
 from art_crop.errors import ArtCropError, InvalidInputError
+from art_crop.process import prepare_process
 
 __all__ = [
     "RETRIES",
@@ -105,7 +105,7 @@ def _begin(make_place: MakePlace) -> None:
     global _place, _problem
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to answer
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    keep_freed_memory()
+    prepare_process()
     try:
         _place = make_place()
     except Exception as error:

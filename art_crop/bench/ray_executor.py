@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from art_crop.allocator import keep_freed_memory
 from art_crop.bench.executors import RETRIES, MakePlace, Patience, WorkerError, judged, singly
 from art_crop.bench.units import Finished, Place, Unit
 from art_crop.checks import check_int
 from art_crop.errors import InvalidInputError, MissingDependencyError
+from art_crop.process import prepare_process
 
 __all__ = ["RayCluster"]
 
@@ -139,7 +139,7 @@ class _Actor:
         self.place: Place | None = None
         self.problem: Exception | None = None
         try:
-            keep_freed_memory()
+            prepare_process()
             self.place = make_place()
         except Exception as error:  # raised here, Ray would start it again for ever
             self.problem = error

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from art_crop.allocator import keep_freed_memory
 from art_crop.cli import attack as attack_command
 from art_crop.cli import bench as bench_command
 from art_crop.cli import bench_report as bench_report_command
@@ -20,6 +19,7 @@ from art_crop.cli import distil as distil_command
 from art_crop.cli import models as models_command
 from art_crop.cli import plugins as plugins_command
 from art_crop.errors import PluginWarning
+from art_crop.process import prepare_process
 
 app = typer.Typer(
     name="art-crop",
@@ -108,7 +108,7 @@ def _formatted(message: Warning | str, category: type[Warning], *where: Any, **m
 def main() -> None:
     """Run the command line."""
     warnings.formatwarning = _formatted
-    keep_freed_memory()
+    prepare_process()
     app()
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import stat
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from art_crop.images.reading import Photo
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 _JPEG_SUFFIXES = (".jpg", ".jpeg")
+_RUN_LENGTHS, _SEARCH = {"compress_type": zlib.Z_RLE}, {"compress_level": 3}
+_BAND = 8
 _JPEG_SIDE = 65_535
 _JPEG_EXIF = 65_533
 _REASONS = {
@@ -39,16 +42,36 @@ _REASONS = {
 def encode_png(pixels: NDArray[np.uint8], like: Photo | None = None, *, quick: bool = False) -> bytes:
     """PNG file of uint8 RGB pixels of shape (H, W, 3), lossless, with the EXIF and ICC of ``like``.
 
+    A photo's noise leaves deflate nothing to find but runs, and looking for more takes five times as long. So photos
+    are compressed by run lengths, and pictures that repeat themselves (drawings, screenshots) by a search.
+
     Args:
         pixels: uint8 of shape (H, W, 3).
         like: Photo whose metadata is kept.
-        quick: Compress less, in a third of the time; the pixels are the same.
+        quick: Compress by run lengths whatever the picture; the pixels are the same.
 
     Raises:
         InvalidInputError: The pixels have another dtype or shape, or are empty.
     """
+    image = _image(pixels)
+    return _png(image, **_metadata(like), **(_RUN_LENGTHS if quick else _compression(image)))
+
+
+def _compression(image: Image.Image) -> dict[str, int]:
+    """How to compress a picture, from what becomes of eight bands of it."""
+    width, height = image.size
+    tops = {max(0, height * (2 * k + 1) // 16 - _BAND // 2) for k in range(8)}
+    bands = [image.crop((0, top, width, min(top + _BAND, height))) for top in tops]
+    runs, searched = (sum(len(_png(band, **options)) for band in bands) for options in (_RUN_LENGTHS, _SEARCH))
+    if runs <= 1.1 * searched:
+        return _RUN_LENGTHS
+    # Where there is much to find, the longest search is quick too.
+    return _SEARCH if searched > 0.5 * width * _BAND * len(bands) else {}
+
+
+def _png(image: Image.Image, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    _image(pixels).save(buffer, "PNG", **_metadata(like), **({"compress_level": 1} if quick else {}))
+    image.save(buffer, "PNG", **options)
     return buffer.getvalue()
 
 

@@ -30,7 +30,7 @@ COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00")
 """Okabe and Ito's colours, which people with colour-blindness can tell apart; one a ratio."""
 
 _GOOD, _BAD, _INK, _QUIET = "#1B7F4B", "#B3261E", "#202124", "#6B6F76"
-_SIDE, _DPI = 900, 110
+_SIDE, _DPI = 500, 110  # a panel has about as many pixels: of a larger picture some would not be seen
 # Inches.
 _WIDTH, _MARGIN, _GAP, _TITLE, _STRIP, _LABEL = 15.0, 0.35, 0.3, 0.42, 2.1, 1.75
 
@@ -140,7 +140,7 @@ def draw_crops(
     """
     sx, sy = shown[1] / size[0], shown[0] / size[1]
     for k, (window, ratio) in enumerate(zip(view.crops, ratios, strict=False)):
-        inset = 2.5 * k * max(shown[:2]) / _SIDE  # windows that share an edge stay apart
+        inset = 2.5 * k * max(shown[:2]) / 900  # windows that share an edge stay apart
         box = (window.left * sx + inset, window.top * sy + inset, window.width * sx, window.height * sy)
         box = (*box[:2], max(0.5, box[2] - 2 * inset), max(0.5, box[3] - 2 * inset))
         _box(ax, box, COLOURS[k % len(COLOURS)], 3, label=f"crop {ratio:g}")
@@ -160,7 +160,7 @@ def _figure_bytes(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names of photos may have signs that the font lacks
-        figure.savefig(buffer, format="png")
+        figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 3})
     return buffer.getvalue()
 
 

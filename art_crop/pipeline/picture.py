@@ -10,6 +10,8 @@ from PIL import Image
 
 __all__ = ["SaliencyMap", "amplified_change", "overlay", "thumbnail"]
 
+_STRIP_PIXELS = 500_000
+
 Array = NDArray[Any]
 Pixels = NDArray[np.uint8]
 
@@ -41,12 +43,9 @@ def amplified_change(original: Pixels, written: Pixels, side: int) -> tuple[Pixe
         shows the largest difference: so single changed pixels stay visible in a small picture.
     """
     block = max(1, -(-max(original.shape[:2]) // side))
-    rows = max(1, 2_000_000 // (original.shape[1] * block)) * block
-    parts = [
-        _furthest(written[top : top + rows].astype(np.int16) - original[top : top + rows], block)
-        for top in range(0, original.shape[0], rows)
-    ]
-    difference = np.concatenate(parts)
+    rows = max(1, _STRIP_PIXELS // (original.shape[1] * block)) * block
+    tops = range(0, original.shape[0], rows)
+    difference = np.concatenate([_furthest(original[top : top + rows], written[top : top + rows], block) for top in tops])
     sizes = np.abs(difference[difference != 0])
     if not sizes.size:
         return np.full(difference.shape, 128, np.uint8), 0, block
@@ -54,13 +53,18 @@ def amplified_change(original: Pixels, written: Pixels, side: int) -> tuple[Pixe
     return np.clip(128 + difference.astype(np.int32) * scale, 0, 255).astype(np.uint8), scale, block
 
 
-def _furthest(difference: Array, block: int) -> Array:
-    """Of each block the value furthest from 0, signs kept; a rest at the edges counts as a block."""
-    height, width = difference.shape[:2]
-    padded = np.pad(difference, ((0, -height % block), (0, -width % block), (0, 0)))
-    tiles = padded.reshape(padded.shape[0] // block, block, padded.shape[1] // block, block, 3)
-    high, low = tiles.max((1, 3)), tiles.min((1, 3))
-    furthest: Array = np.where(high >= -low, high, low)
+def _furthest(original: Pixels, written: Pixels, block: int) -> NDArray[np.int16]:
+    """Of each block of the difference the value furthest from 0, signs kept; a rest at the edges counts as a block."""
+    height, width = original.shape[:2]
+    shape = (-(-height // block), -(-width // block), 3)
+    if np.array_equal(original, written):
+        return np.zeros(shape, np.int16)
+    difference = np.pad(written.astype(np.int16) - original, ((0, -height % block), (0, -width % block), (0, 0)))
+    # Rows first: whole rows are compared at once, and little is left for the columns.
+    tall = difference.reshape(shape[0], block, -1)
+    high, low = (reduce(tall, axis=1).reshape(shape[0], shape[1], block, 3) for reduce in (np.max, np.min))
+    high, low = high.max(2), low.min(2)
+    furthest: NDArray[np.int16] = np.where(high >= -low, high, low)
     return furthest
 
 
@@ -73,8 +77,9 @@ def overlay(image: Pixels, saliency: SaliencyMap) -> Pixels:
     inside = (0.0, 0.0, columns / max(1.0, saliency.reach[0]), rows / max(1.0, saliency.reach[1]))
     size = (image.shape[1], image.shape[0])
     smooth = np.asarray(Image.fromarray(relative).resize(size, Image.Resampling.BICUBIC, box=inside)).clip(0, 1)
-    grey = np.repeat(image.mean(2, keepdims=True), 3, 2) * 0.5
+    grey = image.mean(2, keepdims=True, dtype=np.float32) * 0.5
     alpha = np.sqrt(smooth)[:, :, None] * 0.9
-    glow = colormaps["inferno"](0.15 + 0.85 * smooth)[:, :, :3] * 255
+    table = (colormaps["inferno"](np.arange(256))[:, :3] * 255).astype(np.float32)
+    glow = table[((0.15 + 0.85 * smooth) * 256).clip(0, 255).astype(np.uint8)]
     mixed: Pixels = (grey * (1 - alpha) + glow * alpha).round().clip(0, 255).astype(np.uint8)
     return mixed

@@ -239,9 +239,9 @@ def main() -> None:
     parser.add_argument("--case", default=None, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if not args.library:
-        from art_crop.allocator import keep_freed_memory
+        from art_crop.process import prepare_process
 
-        keep_freed_memory()  # for every rival, as the command line and benchmark workers do
+        prepare_process()  # for every rival, as the command line and benchmark workers do
     if args.case is not None:
         case(args.fastgaze, args.case)
         return

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,28 @@ def names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def test_png_is_lossless() -> None:
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encode_png(PIXELS)))), PIXELS)
+def noisy_scene() -> np.ndarray:
+    """A smooth scene with a sensor's noise."""
+    y, x = np.mgrid[:240, :320] / 60
+    waves = np.stack((np.sin(x), np.cos(y), np.sin(x + y)), 2)
+    return (128 + 100 * waves + np.random.default_rng(1).normal(0, 2, waves.shape)).clip(0, 255).astype(np.uint8)
+
+
+def drawing() -> np.ndarray:
+    """A pattern that repeats itself, which run lengths cannot tell."""
+    tile = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    return np.tile(tile, (15, 20, 1))
+
+
+@pytest.mark.parametrize("picture", [noisy_scene, drawing, lambda: PIXELS, lambda: np.zeros((1, 1, 3), np.uint8)])
+@pytest.mark.parametrize("quick", [False, True])
+def test_png_is_lossless_and_hardly_larger_than_pillows_own(picture: Callable[[], np.ndarray], quick: bool) -> None:
+    pixels, buffer = picture(), io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    data = encode_png(pixels, quick=quick)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)
+    if not quick:
+        assert len(data) <= 1.15 * len(buffer.getvalue())
 
 
 @pytest.mark.parametrize("quality", [1, 75, 95, 100])

@@ -1,0 +1,44 @@
+"""Settings of a process of our own, to be made before torch is imported: freed memory stays, and waiting threads sleep.
+
+A pass through a network frees and asks for tens of megabytes. glibc gives blocks of that size back to the system each
+time, and new ones come page fault by page fault: a fifth of a small network's step, a twentieth of a large one's.
+
+After every operation the threads of an OpenMP library wait for the next one, and by default they spin: where another
+program wants the same core, they burn the time in which it, and so they themselves, would get on. torch's wheels for
+Linux bring GNU's libgomp, those for macOS LLVM's libomp, those for Windows Intel's libiomp5. All of them read
+``OMP_WAIT_POLICY`` once, when they are loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+__all__ = ["prepare_process"]
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of <malloc.h>
+_LARGEST_BLOCK = 32 << 20  # what glibc allows
+_MOST_KEPT = 1 << 30
+_USERS_OWN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+
+def prepare_process() -> bool:
+    """Let this process keep up to a gibibyte of what it has freed, and let its idle threads sleep.
+
+    For the command line and for workers of benchmarks: a library does not change the process that it is imported into.
+    What the user has set by the variables of glibc or of OpenMP is left alone.
+
+    Returns:
+        Whether the C library has taken the setting; other systems than Linux with glibc are left as they are.
+    """
+    if not any(name in os.environ for name in _WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+    if sys.platform != "linux" or any(name in os.environ for name in _USERS_OWN):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK) and mallopt(_TRIM_THRESHOLD, _MOST_KEPT))
