@@ -78,16 +78,17 @@ class _Pyramid:
     """
 
     def __init__(self, pixels: Tensor, down: Tensor, movable: Tensor | None, halvings: int, most_behind: int) -> None:
-        kind = torch.uint8 if halvings < 4 else torch.int32
         # A child that stays behind adds a level to its parent's room: leave space for that below 256.
         room = (pixels ^ ~down).clamp_max_(255 - halvings)
         room = room if movable is None else room * movable
-        counts = [torch.ones_like(room, dtype=kind)]
+        counts = [torch.ones_like(room)]
         values, self.pixels, self.behind = pixels, pixels, list[Tensor]()
         for _ in range(halvings):
             values, room, *counts = (t.view(4, len(t) // 4, *t.shape[1:]) for t in (values, room, *counts))
             total = values.sum(0, dtype=torch.int16)
             needed = 4 - ((total & 3).to(torch.uint8) ^ (down & 3))
+            kind = torch.uint8 if len(self.behind) < 3 else torch.int32  # of what is up to 4^halvings
+            counts = [count.to(kind) for count in counts]
             fixed = (room.clamp_max(1).to(kind) - 1) & torch.iinfo(kind).max  # 0 wraps around to the largest price
             behind = _behind(torch.maximum(counts[0], fixed), needed)
             late = [_sum(count * behind) for count in counts]
@@ -133,7 +134,10 @@ class LevelMoves:
         self._pixels, self._halvings, self._most = pixels, halvings, most
         # Prices are whole numbers of at most 4^halvings * 255^2.
         self._number = torch.float32 if halvings < 5 else torch.float64
-        self._movable = None if movable is None else movable.expand(pixels.shape)
+        try:
+            self._movable = None if movable is None else movable.expand(pixels.shape)
+        except RuntimeError as error:
+            raise InvalidInputError(f"movable: a mask that fits {tuple(pixels.shape)} is needed") from error
         channels, height, width = pixels.shape
         self.shape = (channels, height >> halvings, width >> halvings)
         self.reduced = pixels.new_empty(self.shape)
@@ -279,20 +283,20 @@ class LevelMoves:
 
     def size(self, moves: Tensor) -> float:
         """Exact L2 norm of the photo's change by moves (3, h, w), of pixels in [0, 1]."""
-        room, prices = self._priced(moves)
-        self._check(moves, room)
+        self._check(moves)
+        _, prices = self._priced(moves)
         return math.sqrt(self._total(moves.flatten().abs().to(self._number), prices)) / 255
 
     def realise(self, moves: Tensor) -> Tensor:
         """The photo, uint8 (3, H, W), after moves (3, h, w)."""
-        self._check(moves, _select(moves < 0, self._room))
+        self._check(moves)
         result = self._pixels.clone()
         for rows, full in self._strips():
             part = moves[:, rows]
             if not part.any():
                 continue
-            down = (part < 0).view(1, -1).to(torch.uint8) * 255
-            levels = part.abs().to(torch.uint8).view(1, 1, -1)
+            down = (part < 0).reshape(1, -1).to(torch.uint8) * 255
+            levels = part.abs().to(torch.uint8).reshape(1, 1, -1)
             pyramid = self._pyramid(rows, down, 0)
             for behind in reversed(pyramid.behind):
                 levels = (levels - torch.minimum(levels, behind)).flatten(0, 1)
@@ -349,8 +353,9 @@ class LevelMoves:
     def _total(self, levels: Tensor, prices: Tensor) -> int:
         return int(self._cost(levels, prices).sum(dtype=torch.float64))
 
-    def _check(self, moves: Tensor, room: Tensor) -> None:
-        if tuple(moves.shape) != self.shape or bool((moves.abs() > room).any()):
+    def _check(self, moves: Tensor) -> None:
+        fits = tuple(moves.shape) == self.shape
+        if not fits or bool((moves.abs() > _select(moves < 0, self._room)).any()):
             raise InvalidInputError(f"moves: levels of shape {self.shape} are needed that pixels have room for")
 
 
