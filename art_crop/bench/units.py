@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from msgspec import to_builtins
+
 from art_crop.bench.suite import Setting, Suite, digest
 from art_crop.errors import InvalidInputError
 from art_crop.plugins.registry import load_dataset
@@ -60,7 +62,7 @@ def setting_keys(suite: Suite, weights_sha256: Mapping[str, str], version: str) 
     keys = []
     for setting in suite.settings():
         weights = [weights_sha256.get(name, "") for name in (setting.attacked, setting.scored, *setting.ensemble)]
-        keys.append((setting, digest([suite.sha256, version, weights, vars(setting)])))
+        keys.append((setting, digest([suite.sha256, version, weights, to_builtins(setting)])))
     if len({key for _, key in keys}) < len(keys):
         raise InvalidInputError(f"suite {suite.name}: two settings are the same; see grid and special")
     return keys
