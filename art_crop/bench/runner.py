@@ -24,13 +24,13 @@ import art_crop
 from art_crop.bench.part_store import PartStore
 from art_crop.bench.store import EXCLUDED, RunInfo, photo_set_sha256
 from art_crop.bench.suite import Suite
-from art_crop.bench.units import Finished, Unit, choose_photos, row_key, setting_keys, units_of
+from art_crop.bench.units import Finished, WorkItem, choose_photos, row_key, setting_keys, work_items
 from art_crop.errors import InvalidInputError, OutputError
 from art_crop.plugins.lookup import find
 from art_crop.plugins.registry import load_executor
 
 if TYPE_CHECKING:
-    from art_crop.bench.executors import Executor, MakePlace
+    from art_crop.bench.executors import Executor, MakeWorker
     from art_crop.bench.place import Recipe, Workplace
     from art_crop.plugins.specs import Kind
 
@@ -126,16 +126,16 @@ def run_suite(
         }
         info = _info(suite, hashes, command, data)
         store = PartStore(out.expanduser(), info)
-        units = units_of(setting_keys(suite, hashes, art_crop.__version__), photos, suite.limits.batch)
+        units = work_items(setting_keys(suite, hashes, art_crop.__version__), photos, suite.limits.batch)
         make = partial(_place, recipe)
         return execute(units, store, engine, make, threads=suite.threads, retry=retry, progress=progress)
 
 
 def execute(
-    units: Sequence[Unit],
+    units: Sequence[WorkItem],
     store: PartStore,
     executor: Executor,
-    make_place: MakePlace,
+    make_worker: MakeWorker,
     *,
     threads: int = 1,
     retry: bool = False,
@@ -152,7 +152,7 @@ def execute(
     tell(summary.kept, summary.rows, "")
     elsewhere = 0
 
-    def missing(order: Sequence[Unit]) -> Iterator[Unit]:
+    def missing(order: Sequence[WorkItem]) -> Iterator[WorkItem]:
         nonlocal elsewhere
         for unit in order:
             finished = store.finished()
@@ -163,7 +163,7 @@ def execute(
                 yield replace(unit, photos=todo)
 
     with _first_here(store.run) as first, _Writer(store, every) as writer:
-        results = executor.run(make_place, missing(units if first else units[::-1]), threads=threads)
+        results = executor.run(make_worker, missing(units if first else units[::-1]), threads=threads)
         try:
             for finished in results:
                 writer.append(finished)

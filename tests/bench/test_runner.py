@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def start(folder: Path, *more: str) -> subprocess.Popen[str]:
-    script = str(Path(__file__).with_name("fake_place.py"))
+    script = str(Path(__file__).with_name("fake_worker.py"))
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     return subprocess.Popen(
         [sys.executable, script, str(folder), *more],
@@ -149,14 +149,14 @@ def test_progress_counts_rows_up_to_all(fake: Any, tmp_path: Path) -> None:
 
 def test_retry_computes_failures_anew(fake: Any, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
-    dying = partial(fake.FakePlace, 0.0)
+    dying = partial(fake.FakeWorker, 0.0)
     refs = fake.photos(2, "killer")
-    first = fake.run(tmp_path / "run", refs, "local", options={"workers": 1}, make_place=dying)
+    first = fake.run(tmp_path / "run", refs, "local", options={"workers": 1}, make_worker=dying)
     assert first.failed > 0
     marker.touch()
-    well = partial(fake.FakePlace, 0.0, str(marker))
-    again = fake.run(tmp_path / "run", refs, make_place=well)
+    well = partial(fake.FakeWorker, 0.0, str(marker))
+    again = fake.run(tmp_path / "run", refs, make_worker=well)
     assert (again.done, again.kept, again.failed, again.failed_before) == (0, 9, 0, first.failed)
-    retried = fake.run(tmp_path / "run", refs, make_place=well, retry=True)
+    retried = fake.run(tmp_path / "run", refs, make_worker=well, retry=True)
     assert (retried.done, retried.failed, retried.failed_before) == (first.failed, 0, 0)
     assert {row["error"] for row in fake.rows(tmp_path / "run")} == {""}

@@ -80,8 +80,8 @@ def test_rows_come_back_as_they_went_in(fake: Any, filled: Path) -> None:
 
 def test_many_parts_become_one_and_readers_see_no_difference(fake: Any, tmp_path: Path) -> None:
     store = PartStore(tmp_path / "run", fake.info())
-    place = fake.FakePlace(0.0)
-    for unit in fake.units(fake.photos(12)):
+    place = fake.FakeWorker(0.0)
+    for unit in fake.items(fake.photos(12)):
         store.append(place.work(unit).rows)
     assert len(parts_of(store.results)) == 9
     before = read_rows(tmp_path / "run")
@@ -93,7 +93,7 @@ def test_many_parts_become_one_and_readers_see_no_difference(fake: Any, tmp_path
 
 def test_of_two_rows_with_one_key_the_good_one_counts(fake: Any, tmp_path: Path) -> None:
     store = PartStore(tmp_path / "run", fake.info())
-    (good,) = fake.FakePlace(0.0).work(fake.units(fake.photos(1), settings=1)[0]).rows
+    (good,) = fake.FakeWorker(0.0).work(fake.items(fake.photos(1), settings=1)[0]).rows
     bad = {**good, "success": None, "error": "lost", "error_kind": "lost"}
     for row in (bad, good, bad, {**good, "seconds": 5.0}):
         store.append([row])
@@ -165,8 +165,8 @@ def test_large_parts_are_not_merged_again(fake: Any, tmp_path: Path, monkeypatch
     from art_crop.bench import part_store
 
     store = PartStore(tmp_path / "run", fake.info())
-    large, *small = fake.units(fake.photos(40), batch=40), fake.units(fake.photos(4)), fake.units(fake.photos(8))
-    place = fake.FakePlace(0.0)
+    large, *small = fake.items(fake.photos(40), batch=40), fake.items(fake.photos(4)), fake.items(fake.photos(8))
+    place = fake.FakeWorker(0.0)
     store.append(place.work(large[0]).rows)
     (kept,) = parts_of(store.results)
     monkeypatch.setattr(part_store, "_LARGE", kept.stat().st_size)
@@ -180,8 +180,8 @@ def test_large_parts_are_not_merged_again(fake: Any, tmp_path: Path, monkeypatch
 def test_parts_that_cannot_be_merged_stay(fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk with room for a part and not for all of them once more is no reason to stop."""
     store = PartStore(tmp_path / "run", fake.info())
-    for unit in fake.units(fake.photos(12)):
-        store.append(fake.FakePlace(0.0).work(unit).rows)
+    for unit in fake.items(fake.photos(12)):
+        store.append(fake.FakeWorker(0.0).work(unit).rows)
     before, parts = read_rows(tmp_path / "run"), parts_of(store.results)
 
     def full(table: Any) -> str:
