@@ -53,7 +53,9 @@ class RayCluster:
             # Ray's own retries begin a whole item again, with the photo that ends every worker; ours go photo by photo.
             kind = ray.remote(num_cpus=threads, max_restarts=0)(_Actor)
             died = tuple(getattr(ray.exceptions, name) for name in _DIED)
-            yield from compute(lambda: _Remote(ray, kind.remote(make_worker)), count, items, died, "its Ray worker died")
+            yield from compute(
+                lambda: _Remote(ray, kind.remote(make_worker)), count, items, died, "its Ray worker died"
+            )
         finally:
             if mine:
                 ray.shutdown()

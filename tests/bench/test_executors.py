@@ -52,7 +52,7 @@ def test_workers_that_die_while_they_load_blame_no_photo(fake: Any) -> None:
         next(results)
 
 
-class Died(Exception):
+class DiedError(Exception):
     """What the futures of a worker raise that is no more."""
 
 
@@ -82,11 +82,11 @@ class FakeRemote:
 
 def computed(items: list[Any], *workers: FakeRemote, count: int = 1) -> list[Any]:
     waiting = iter(workers)
-    return list(compute(lambda: next(waiting), count, items, (Died,), "it died"))
+    return list(compute(lambda: next(waiting), count, items, (DiedError,), "it died"))
 
 
 def dying(*_: Any) -> Any:
-    raise Died
+    raise DiedError
 
 
 def test_a_lost_worker_is_replaced_and_its_item_begun_again(fake: Any) -> None:

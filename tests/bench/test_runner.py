@@ -78,11 +78,12 @@ def test_two_runners_in_one_folder(fake: Any, tmp_path: Path, undisturbed: list[
     assert len(computed) < 2 * 180, "they did not share the work"
 
 
+@pytest.mark.parametrize("executor", [(), ("local", "2")], ids=["in-process", "local"])
 def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(
-    fake: Any, tmp_path: Path, undisturbed: list[dict[str, Any]]
+    fake: Any, tmp_path: Path, undisturbed: list[dict[str, Any]], executor: tuple[str, ...]
 ) -> None:
     folder = tmp_path / "run"
-    process = start(folder)
+    process = start(folder, *executor)
     begun(folder, process)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
@@ -93,6 +94,31 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(
     summary = fake.run(folder, fake.photos(60))
     assert (summary.kept + summary.done, summary.stopped) == (180, False)
     assert fake.rows(folder) == undisturbed
+
+
+@pytest.mark.skipif(
+    not Path(f"/proc/self/task/{os.getpid()}/children").exists(),
+    reason="this system does not tell whose child a process is",
+)
+def test_workers_do_not_outlive_a_runner_that_is_killed(fake: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(folder, "local", "2")
+    begun(folder, process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) >= 2
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while (left := [pid for pid in children if alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left
+
+
+def alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_nothing_is_done_twice(fake: Any, tmp_path: Path) -> None:
