@@ -1,9 +1,7 @@
-"""Where units are worked on: in this process, or in local processes; :mod:`art_crop.bench.ray_executor` is a third.
+"""Where work items are computed: in this process, or in local processes; :mod:`art_crop.bench.ray_executor` is a third.
 
-Results are the same to the last bit wherever they are computed.
-
-An executor takes a function that makes a worker's place and an iterator of units, which it asks for no more units than
-its workers can begin soon, and gives finished units in any order. A worker that dies costs a retry, not the run.
+Results are the same to the last bit wherever they are computed. A worker that dies costs a retry, and not the run: it
+is replaced, and what it had been handed is begun again photo by photo, so that no more is lost than the photo at fault.
 """
 
 from __future__ import annotations
@@ -11,37 +9,25 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from itertools import islice
 from typing import Any, Protocol
 
-from art_crop.bench.units import Finished, Place, Unit
-from art_crop.checks import check_int
-from art_crop.errors import ArtCropError, InvalidInputError
 from art_crop.process import prepare_process
+from art_crop.bench.units import Finished, Worker, WorkItem
+from art_crop.checks import check_int
+from art_crop.errors import ArtCropError, InvalidInputError, MissingDependencyError
 
-__all__ = [
-    "RETRIES",
-    "Executor",
-    "InProcess",
-    "LocalProcesses",
-    "MakePlace",
-    "Patience",
-    "WorkerError",
-    "judged",
-    "lost",
-    "singly",
-]
+__all__ = ["Executor", "InProcess", "LocalProcesses", "MakeWorker", "RemoteWorker", "WorkerError", "compute", "made"]
 
-MakePlace = Callable[[], Place]
-RETRIES = 2
-"""How often a unit whose worker died is begun again."""
-_HOPELESS = 3  # batches of photos lost in a row, each after its retries: the machine is ill, not the photos
+MakeWorker = Callable[[], Worker]
+_RETRIES = 2  # of a photo whose worker died, and of a worker that died before it was ready
+_HOPELESS = 3  # photos lost in a row, each after its retries: the machine is ill, not the photos
 
 
 class WorkerError(ArtCropError):
@@ -51,111 +37,143 @@ class WorkerError(ArtCropError):
 class Executor(Protocol):
     """What an executor plugin's target makes."""
 
-    def run(self, make_place: MakePlace, units: Iterable[Unit], *, threads: int = 1) -> Iterator[Finished]:
-        """Work on units.
+    def run(self, make_worker: MakeWorker, items: Iterable[WorkItem], *, threads: int = 1) -> Iterator[Finished]:
+        """Work on items.
 
         Args:
-            make_place: Makes a worker's place; can be pickled, called once a worker.
-            units: Asked for the next one only when a worker will soon be free.
+            make_worker: Makes a worker; can be pickled, called once in each process.
+            items: Asked for the next one only when a worker is free.
             threads: That a worker uses.
 
         Yields:
-            Finished units in any order; one whose workers died has rows with ``error_kind`` "lost".
+            Finished items in any order; a photo whose workers died has a row with ``error_kind`` "lost".
 
         Raises:
-            ArtCropError: A place cannot be made, or workers die one after another.
+            ArtCropError: A worker cannot be made, or workers die one after another.
         """
 
 
-def lost(unit: Unit, reason: str) -> Finished:
-    """The rows of a unit whose workers died."""
+class RemoteWorker(Protocol):
+    """A worker elsewhere, which is handed one item at a time."""
+
+    def load(self) -> Future[Any]:
+        """Make it ready; the result is an exception where that cannot be done."""
+
+    def work(self, item: WorkItem) -> Future[Any]:
+        """Work on an item."""
+
+    def stop(self) -> None:
+        """End it now, whatever it is at."""
+
+
+def made(make_worker: MakeWorker) -> Worker | ArtCropError:
+    """Make a worker, or the error that says why it cannot be made."""
+    try:
+        prepare_process()
+        return make_worker()
+    except ArtCropError as error:
+        return error
+    except Exception as error:
+        return WorkerError(f"a worker could not be set up: {type(error).__name__}: {error}")
+
+
+def compute(
+    start: Callable[[], RemoteWorker],
+    count: int,
+    items: Iterable[WorkItem],
+    died: tuple[type[Exception], ...],
+    reason: str,
+) -> Iterator[Finished]:
+    """Hand items to workers, replace those that die, and give up a photo that has ended three of them.
+
+    Args:
+        start: Starts a worker.
+        count: Of workers.
+        items: What to work on.
+        died: What their futures raise where the worker is no more.
+        reason: The same in words, for the rows of photos that are lost.
+
+    Raises:
+        ArtCropError: A worker could not be made.
+        WorkerError: Workers die while they load, or at one photo after another.
+    """
+    upcoming, again = iter(items), deque[tuple[WorkItem, int]]()
+    workers: list[RemoteWorker] = []
+    free: list[RemoteWorker] = []
+    running: dict[Future[Any], tuple[RemoteWorker, WorkItem | None, int]] = {}
+    lost: set[str] = set()
+    unready = 0
+
+    def begin() -> None:
+        workers.append(start())
+        running[workers[-1].load()] = (workers[-1], None, 0)
+
+    try:
+        for _ in range(count):
+            begin()
+        while running:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                worker, item, deaths = running.pop(future)
+                try:
+                    result = future.result()
+                except died as error:
+                    workers.remove(worker)
+                    worker.stop()
+                    if item is None:  # no photo is to blame
+                        unready += 1
+                    elif deaths < _RETRIES:
+                        again.extend((replace(item, photos=(photo,)), deaths + 1) for photo in item.photos)
+                    else:
+                        lost.add(item.photos[0].name)  # one photo may well end its worker under every setting
+                        yield _without_result(item, f"{_why(error) or reason}, {deaths + 1} times")
+                    if unready > _RETRIES or len(lost) >= _HOPELESS:
+                        when = "while they load their models" if unready > _RETRIES else "one after another"
+                        raise WorkerError(f"workers die {when} ({reason}); is there enough memory for them?") from error
+                    begin()
+                    continue
+                if isinstance(result, Exception):
+                    raise result
+                free.append(worker)
+                if item is not None:
+                    unready = 0
+                    lost.clear()
+                    yield result
+            while free and (job := again.popleft() if again else _next(upcoming)):
+                worker = free.pop()
+                running[worker.work(job[0])] = (worker, *job)
+    finally:
+        with ThreadPoolExecutor(max(1, len(workers))) as threads:
+            list(threads.map(lambda worker: worker.stop(), workers))
+
+
+def _next(items: Iterator[WorkItem]) -> tuple[WorkItem, int] | None:
+    item = next(items, None)
+    return None if item is None else (item, 0)
+
+
+def _why(error: Exception) -> str:
+    return f"it took more than {error.args[1]:g} s" if isinstance(error, FutureTimeoutError) else ""
+
+
+def _without_result(item: WorkItem, reason: str) -> Finished:
     from art_crop.bench.case import blank_row
 
-    rows = [{**blank_row(unit, photo, ""), "error": reason, "error_kind": "lost"} for photo in unit.photos]
-    return Finished(unit, rows)
-
-
-def singly(unit: Unit, tries: int) -> list[tuple[Unit, int]]:
-    """A suspect photo by photo, so that no more is lost than the photo that kills its worker."""
-    return [(replace(unit, photos=(photo,)), tries) for photo in unit.photos]
+    rows = [{**blank_row(item, photo, ""), "error": reason, "error_kind": "lost"} for photo in item.photos]
+    return Finished(item, rows)
 
 
 class InProcess:
-    """One unit after another in this process."""
+    """One item after another in this process."""
 
     def __init__(self, workers: int = 1) -> None:
         if workers != 1:
             raise InvalidInputError(f"workers: the executor in-process has 1, not {workers}; choose --executor local")
 
-    def run(self, make_place: MakePlace, units: Iterable[Unit], *, threads: int = 1) -> Iterator[Finished]:
+    def run(self, make_worker: MakeWorker, items: Iterable[WorkItem], *, threads: int = 1) -> Iterator[Finished]:
         """See :class:`Executor`."""
-        place = make_place()
-        for unit in units:
-            yield place.work(unit)
-
-
-# -- processes of this machine -----------------------------------------------------------------------------------------
-
-_place: Place | None = None
-_problem: Exception | None = None
-
-
-def _begin(make_place: MakePlace) -> None:
-    """Start of a worker process. An error is kept for the first unit: raised here, the pool would only break."""
-    global _place, _problem
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runner's to answer
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    prepare_process()
-    try:
-        _place = make_place()
-    except Exception as error:
-        _problem = error
-
-
-def _end_with_parent() -> None:
-    """A runner that was killed cannot end its workers, and a pool's worker would wait for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-
-def _ready() -> bool:
-    """Says, by being there to say it, that the place is made: who dies after that died of a unit."""
-    return True
-
-
-def _work(unit: Unit) -> Finished | Exception:
-    if _problem is not None:
-        return _problem
-    assert _place is not None
-    return _place.work(unit)
-
-
-class Patience:
-    """Counts what was lost; raises where there is no hope."""
-
-    def __init__(self) -> None:
-        self._lost: set[str] = set()
-        self._unready = 0
-
-    def kept(self) -> None:
-        """A unit was finished."""
-        self._lost.clear()
-        self._unready = 0
-
-    def never_ready(self, reason: str) -> None:
-        """A worker died before it began a unit: no unit is to blame."""
-        self._unready += 1
-        if self._unready > RETRIES:
-            raise WorkerError(f"workers die while they load their models ({reason}); is there enough memory for them?")
-
-    def gave_up(self, unit: Unit, reason: str) -> Finished:
-        """The rows of a unit that is not begun again."""
-        self._lost.add(unit.photos[0].name)  # one photo may well kill its worker under every setting
-        if len(self._lost) >= _HOPELESS:
-            raise WorkerError(f"workers die one after another ({reason}); is there enough memory for them?")
-        return lost(unit, f"{reason}, {RETRIES + 1} times")
+        worker = make_worker()
+        for item in items:
+            yield worker.work(item)
 
 
 class LocalProcesses:
@@ -163,108 +181,81 @@ class LocalProcesses:
 
     Args:
         workers: How many; default: as many as have cores of their own.
+        item_seconds: A worker that is at one item for longer is ended, and counts as one that died; default: no limit.
 
     Raises:
         InvalidInputError: ``workers`` is not a whole number of at least 1.
+        MissingDependencyError: Pebble is not installed.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, item_seconds: float | None = None) -> None:
         if workers is not None:
             check_int(workers, "workers", at_least=1)
-        self.workers = workers
-
-    def run(self, make_place: MakePlace, units: Iterable[Unit], *, threads: int = 1) -> Iterator[Finished]:
-        """See :class:`Executor`. After a worker's death its pool's units are begun again, one at a time."""
-        workers = self.workers or max(1, (os.cpu_count() or 1) // threads)
-        units, patience = iter(units), Patience()
-        suspects: deque[tuple[Unit, int]] = deque()
-        context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-        while True:
-            pool = ProcessPoolExecutor(workers, context, _begin, (make_place,))
-            try:
-                yield from self._try_suspects(pool, suspects, patience)
-                yield from self._all(pool, units, 2 * workers, patience)
-                pool.shutdown()
-                return
-            except _PoolBroken as broken:
-                suspects.extend(one for unit, tries in broken.units for one in singly(unit, tries))
-            finally:
-                _stop(pool)
-
-    def _try_suspects(
-        self, pool: ProcessPoolExecutor, suspects: deque[tuple[Unit, int]], patience: Patience
-    ) -> Iterator[Finished]:
-        """One at a time, so that a unit that kills its worker is known."""
-        while suspects:
-            unit, tries = suspects.popleft()
-            if tries > RETRIES:
-                yield patience.gave_up(unit, "its worker process died")
-                continue
-            try:
-                pool.submit(_ready).result()
-            except BrokenExecutor:
-                suspects.appendleft((unit, tries))
-                patience.never_ready("a worker process died")
-                raise _PoolBroken([]) from None
-            try:
-                finished = judged(pool.submit(_work, unit).result())
-            except BrokenExecutor:
-                suspects.appendleft((unit, tries + 1))
-                raise _PoolBroken([]) from None
-            patience.kept()
-            yield finished
-
-    def _all(
-        self, pool: ProcessPoolExecutor, units: Iterator[Unit], most: int, patience: Patience
-    ) -> Iterator[Finished]:
-        running: dict[Future[Finished | Exception], Unit] = {}
         try:
-            while True:
-                for unit in islice(units, max(0, most - len(running))):
-                    running[_submit(pool, unit, running)] = unit
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    finished = judged(future.result())
-                    del running[future]
-                    patience.kept()
-                    yield finished
-        except BrokenExecutor:
-            done = [judged(f.result()) for f in running if f.done() and f.exception() is None]
-            yield from done
-            kept = {finished.unit.key for finished in done}
-            raise _PoolBroken([(unit, 1) for unit in running.values() if unit.key not in kept]) from None
+            import pebble
+        except ImportError as error:
+            raise MissingDependencyError('the executor local needs pebble: pip install "art-crop[bench]"') from error
+        self._pebble, self.workers, self.item_seconds = pebble, workers, item_seconds
+
+    def run(self, make_worker: MakeWorker, items: Iterable[WorkItem], *, threads: int = 1) -> Iterator[Finished]:
+        """See :class:`Executor`."""
+        count = self.workers or max(1, (os.cpu_count() or 1) // threads)
+        died: tuple[type[Exception], ...] = (self._pebble.ProcessExpired, BrokenProcessPool)
+        died += (FutureTimeoutError,) if self.item_seconds else ()
+        yield from compute(lambda: self._start(make_worker), count, items, died, "its worker process died")
+
+    def _start(self, make_worker: MakeWorker) -> RemoteWorker:
+        # A pool of its own for each: what a worker leaves half-written when it is killed must not be read by others.
+        context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+        return _Process(self._pebble.ProcessPool(1, context=context), make_worker, self.item_seconds)
 
 
-class _PoolBroken(Exception):  # noqa: N818 - between two methods, never seen outside
-    def __init__(self, units: list[tuple[Unit, int]]) -> None:
-        super().__init__()
-        self.units = units
+class _Process:
+    """A worker in a process of this machine."""
+
+    def __init__(self, pool: Any, make_worker: MakeWorker, seconds: float | None) -> None:
+        self._pool, self._make, self._seconds = pool, make_worker, seconds
+
+    def load(self) -> Future[Any]:
+        return self._schedule(None, _load, self._make)
+
+    def work(self, item: WorkItem) -> Future[Any]:
+        return self._schedule(self._seconds, _work, item)
+
+    def _schedule(self, seconds: float | None, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        try:
+            return self._pool.schedule(function, args, timeout=seconds)  # type: ignore[no-any-return]
+        except RuntimeError as error:  # the process died while it had nothing to do
+            failed: Future[Any] = Future()
+            failed.set_exception(BrokenProcessPool(str(error)))
+            return failed
+
+    def stop(self) -> None:
+        self._pool.stop()
+        self._pool.join()
 
 
-def _submit(pool: ProcessPoolExecutor, unit: Unit, running: dict[Any, Unit]) -> Future[Finished | Exception]:
-    try:
-        return pool.submit(_work, unit)
-    except BrokenExecutor as error:  # the unit was taken from the iterator already: it must not get lost
-        failed: Future[Finished | Exception] = Future()
-        failed.set_exception(error)
-        return failed
+_worker: Worker | None = None
 
 
-def judged(result: Finished | Exception) -> Finished:
-    """The finished unit; raises where the worker could not be set up."""
-    if isinstance(result, Exception):
-        if isinstance(result, ArtCropError):
-            raise result
-        raise WorkerError(f"a worker could not be set up: {type(result).__name__}: {result}") from result
-    return result
+def _load(make_worker: MakeWorker) -> ArtCropError | None:
+    global _worker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    worker = made(make_worker)
+    if isinstance(worker, ArtCropError):
+        return worker
+    _worker = worker
+    return None
 
 
-def _stop(pool: ProcessPoolExecutor) -> None:
-    """End the workers now; what they were at is done again at the next start."""
-    processes = list((getattr(pool, "_processes", None) or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join(5)
+def _work(item: WorkItem) -> Finished:
+    assert _worker is not None
+    return _worker.work(item)
+
+
+def _end_with_parent() -> None:
+    """End at once with a runner that was killed, for it cannot end its workers."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from art_crop.bench.store import RunInfo, arrow, parts_of, read_keys, read_parts, read_run, schema, small_parts
+import msgspec
+
+from art_crop.bench.store import DamagedPartError, RunInfo, arrow, parts_of, read_part, read_parts, read_run, schema
 from art_crop.errors import ArtCropError, InvalidInputError, OutputError
+from art_crop.images import write_atomic
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["PartStore"]
 
 _MANY = 128  # small parts after which they are merged
+_KEPT = ("key", "error_kind")
 _LARGE = 16 << 20  # bytes: merging such parts again and again would take more time and memory the longer a run is
 
 
@@ -35,8 +39,6 @@ class PartStore:
 
     def __init__(self, run: Path, info: RunInfo) -> None:
         arrow()
-        from art_crop.images import write_atomic_json
-
         self.run, self.results = run, run / "results"
         self.damaged: list[str] = []
         self._read: set[str] = set()
@@ -46,10 +48,10 @@ class PartStore:
         if occupied:
             earlier = read_run(run)
             _check_same(run, earlier, info)
-            info = RunInfo(**{**asdict(info), "started": earlier.started})
+            info = replace(info, started=earlier.started)
         # run.json first: whoever sees anything in the folder, another runner or the next one, must see whose it is.
         _make(run)
-        write_atomic_json(run / "run.json", asdict(info))
+        write_atomic(run / "run.json", msgspec.json.format(msgspec.json.encode(info), indent=2) + b"\n")
         _make(self.results)
 
     def finished(self) -> Mapping[str, str]:
@@ -62,22 +64,21 @@ class PartStore:
             if path.name in self._read:
                 continue
             try:
-                self._remember(path.name, read_keys(path))
+                self._remember(path.name, read_part(path, _KEPT))
             except FileNotFoundError:  # another runner has merged it
                 continue
-            except Exception as error:  # a damaged file can raise anything
-                code = getattr(error, "errno", None)  # the system's word, not pyarrow's
-                if code == errno.ESTALE:  # merged as well, on NFS
-                    continue
-                if code or isinstance(error, MemoryError):
-                    reason = getattr(error, "strerror", None) or "not enough memory"
-                    raise ArtCropError(f"cannot read {path}: {reason}; its results are left as they are") from error
+            except DamagedPartError as error:
                 self._set_aside(path, error)
+            except (OSError, MemoryError) as error:
+                if getattr(error, "errno", None) == errno.ESTALE:  # merged as well, on NFS
+                    continue
+                reason = getattr(error, "strerror", None) or "not enough memory"
+                raise ArtCropError(f"cannot read {path}: {reason}; its results are left as they are") from error
         return self._kinds
 
     def _remember(self, name: str, part: pa.Table) -> None:
         self._read.add(name)
-        for key, kind in zip(*(part.column(c).to_pylist() for c in ("key", "error_kind")), strict=True):
+        for key, kind in zip(*(part.column(name).to_pylist() for name in _KEPT), strict=True):
             if key not in self._kinds or self._kinds[key]:
                 self._kinds[key] = kind
 
@@ -87,8 +88,6 @@ class PartStore:
         Raises:
             OutputError: The disk is full, or there is no permission; nothing is left half-written.
         """
-        from art_crop.images import write_atomic
-
         pa = arrow()
         try:
             for name, data in (files or {}).items():
@@ -98,7 +97,7 @@ class PartStore:
                     write_atomic(path, data)
             table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema())
             self._remember(self._write(table), table)
-            if len(small_parts(self.results, _LARGE)) >= self._many:
+            if len(parts_of(self.results, _LARGE)) >= self._many:
                 self.compact()
         except OutputError as error:
             raise OutputError(f"{error}; free some space and give the same command: it goes on where it was") from error
@@ -122,8 +121,6 @@ class PartStore:
         self._remember(kept, table)
 
     def _write(self, table: pa.Table) -> str:
-        from art_crop.images import write_atomic
-
         pa = arrow()
         sink = pa.BufferOutputStream()
         pa.parquet.write_table(table, sink, compression="zstd")

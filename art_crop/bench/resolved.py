@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from art_crop.bench.suite import AttackUse, Setting, Special, Suite, canonical, digest
+from msgspec import Struct, convert, to_builtins
+
+from art_crop.bench.suite import MOST_SETTINGS, AttackUse, Setting, Suite, Wholes, canonical, digest
 
 __all__ = ["settings_of", "task_sha256"]
 
-_MOST = 100_000  # settings; a grid that somebody made up may have more than there is memory for
 _TASK = ("protocol", "protocol_options", "data")
 _ITSELF = "the scored model"
+_NOT_A_SUITE = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+
+
+class _Content(Struct):
+    attacks: tuple[AttackUse, ...]
+    seeds: Wholes
 
 
 def settings_of(content: Mapping[str, Any]) -> list[Setting]:
-    """The settings of a resolved suite; none where it is not as this version writes it."""
+    """The settings of a resolved suite; none where it is not as this version writes it, or has too many."""
     try:
-        attacks = tuple(
-            AttackUse(
-                **{
-                    **attack,
-                    **{name: tuple(attack[name]) for name in ("attacked", "scored", "ensemble")},
-                    "skip": tuple((pair[0], pair[1]) for pair in attack["skip"]),
-                    "special": tuple(Special(**one) for one in attack["special"]),
-                }
-            )
-            for attack in content["attacks"]
-        )
-        every = Suite("", "", (), attacks, seeds=tuple(content["seeds"])).settings()
-        found = list(itertools.islice(every, _MOST + 1))
-        for one in found:  # which fails where something is not what it should be
-            canonical([dict(one.params), float(one.seed), float(one.params.get("eps") or 0)])
-        return found if len(found) <= _MOST else []
-    except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
+        read = convert(content, _Content)
+        suite = Suite("", "", (), read.attacks, seeds=read.seeds)
+        found = list(suite.settings()) if suite.size <= MOST_SETTINGS else []
+        for one in found:  # which fails where a parameter is not what JSON and the tables of results can hold
+            canonical([one.params, float(one.params.get("eps") or 0)])
+        return found
+    except _NOT_A_SUITE:
         return []
 
 
@@ -61,7 +57,7 @@ def task_sha256(content: Mapping[str, Any], scored: str, weights: Mapping[str, A
         tasks = [
             digest(
                 {
-                    **{key: value for key, value in vars(setting).items() if key != "method"},
+                    **{key: value for key, value in to_builtins(setting).items() if key != "method"},
                     "scored": _ITSELF,
                     "attacked": _role(setting.attacked, scored, others),
                     "ensemble": [_role(name, scored, others) for name in setting.ensemble],
@@ -71,7 +67,7 @@ def task_sha256(content: Mapping[str, Any], scored: str, weights: Mapping[str, A
             if setting.scored == scored
         ]
         return digest([{key: content[key] for key in _TASK}, limits, sorted(tasks)]) if tasks else ""
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+    except _NOT_A_SUITE:
         return ""
 
 

@@ -1,19 +1,18 @@
-"""Run a suite: what is there already is left alone, what is missing is computed, and every finished unit is kept.
+"""Run a suite: what is there already is left alone, what is missing is computed, and kept as soon as it is there.
 
 The same command goes on where a run was stopped, however that happened. A second runner in the same folder begins at
-the other end; both look at what is kept before they begin a unit.
+the other end; both look at what is kept before they begin a work item.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -24,13 +23,13 @@ import art_crop
 from art_crop.bench.part_store import PartStore
 from art_crop.bench.store import EXCLUDED, RunInfo, photo_set_sha256
 from art_crop.bench.suite import Suite
-from art_crop.bench.units import Finished, Unit, choose_photos, row_key, setting_keys, units_of
+from art_crop.bench.units import Finished, WorkItem, choose_photos, row_key, setting_keys, work_items
 from art_crop.errors import InvalidInputError, OutputError
 from art_crop.plugins.lookup import find
 from art_crop.plugins.registry import load_executor
 
 if TYPE_CHECKING:
-    from art_crop.bench.executors import Executor, MakePlace
+    from art_crop.bench.executors import Executor, MakeWorker
     from art_crop.bench.place import Recipe, Workplace
     from art_crop.plugins.specs import Kind
 
@@ -38,35 +37,24 @@ __all__ = ["FINAL", "Progress", "Summary", "execute", "run_suite"]
 
 FINAL = ("", EXCLUDED, "impossible")
 """Kinds of error ("": none) that would be the same again; rows of others are computed anew with ``retry``."""
-_MOST_WAITING = 32  # units, perhaps with images, while a slow disk writes others
+_MOST_WAITING = 32  # work items, perhaps with images, while a slow disk writes others
 Progress = Callable[[int, int, str], None]
 """Called with rows that are kept, rows in all, and a note."""
 
 
 @dataclass
 class Summary:
-    """What a run did.
+    """What a run did, in rows: photos x settings."""
 
-    Attributes:
-        rows: In all: photos x settings.
-        kept: Of them, there already when it began.
-        done: Computed now.
-        excluded: Of those now computed, left out by the selection rule.
-        failed: Of those now computed, with an error; :attr:`first_error` is one of them.
-        failed_before: Of those kept from before, with an error; they are computed anew with ``retry``.
-        damaged: Parts of earlier results that could not be read and were set aside.
-        stopped: It was ended by Ctrl-C before all was done.
-    """
-
-    rows: int = 0
-    kept: int = 0
-    done: int = 0
-    excluded: int = 0
-    failed: int = 0
-    failed_before: int = 0
+    rows: int = 0  # in all
+    kept: int = 0  # there already when it began
+    done: int = 0  # computed now
+    excluded: int = 0  # of those computed now, left out by the selection rule
+    failed: int = 0  # of those computed now, with an error; first_error is one of them
+    failed_before: int = 0  # of those kept, with an error; they are computed anew with ``retry``
     first_error: str = ""
-    damaged: Sequence[str] = ()
-    stopped: bool = False
+    damaged: Sequence[str] = ()  # parts of earlier results that were not what was written, and were set aside
+    stopped: bool = False  # ended by Ctrl-C before all was done
 
 
 def run_suite(
@@ -102,9 +90,6 @@ def run_suite(
         command: What the user typed, for ``run.json``.
         progress: Is told how far it is.
 
-    Returns:
-        What was done; ``stopped`` after a Ctrl-C.
-
     Raises:
         ArtCropError: Something cannot be as the suite or the arguments want it; nothing has run.
         OutputError: Results cannot be written; what was kept before is whole.
@@ -124,46 +109,45 @@ def run_suite(
             "sha256": photo_set_sha256(photo.sha256 for photo in photos),
             "licence": find("dataset", suite.data.dataset).spec.licence,
         }
-        info = _info(suite, hashes, command, data)
-        store = PartStore(out.expanduser(), info)
-        units = units_of(setting_keys(suite, hashes, art_crop.__version__), photos, suite.limits.batch)
-        make = partial(_place, recipe)
-        return execute(units, store, engine, make, threads=suite.threads, retry=retry, progress=progress)
+        store = PartStore(out.expanduser(), _info(suite, hashes, command, data))
+        items = work_items(setting_keys(suite, hashes, art_crop.__version__), photos, suite.limits.batch)
+        make_worker = partial(_worker, recipe)
+        return execute(items, store, engine, make_worker, threads=suite.threads, retry=retry, progress=progress)
 
 
 def execute(
-    units: Sequence[Unit],
+    items: Sequence[WorkItem],
     store: PartStore,
     executor: Executor,
-    make_place: MakePlace,
+    make_worker: MakeWorker,
     *,
     threads: int = 1,
     retry: bool = False,
     progress: Progress | None = None,
     every: float = 1.0,
 ) -> Summary:
-    """Work on units whose rows are not kept yet, and keep them every so many seconds; see :func:`run_suite`."""
+    """Work on items whose rows are not kept yet, and keep them every so many seconds; see :func:`run_suite`."""
     before = dict(store.finished())
     again = {key for key, kind in before.items() if kind not in FINAL} if retry else set()
-    wanted = [row_key(unit.setting_key, photo) for unit in units for photo in unit.photos]
+    wanted = [row_key(item.setting_key, photo) for item in items for photo in item.photos]
     kept = [before[key] for key in wanted if key in before and key not in again]
     summary = Summary(rows=len(wanted), kept=len(kept), failed_before=sum(kind not in FINAL for kind in kept))
     tell = progress or (lambda *_: None)
     tell(summary.kept, summary.rows, "")
     elsewhere = 0
 
-    def missing(order: Sequence[Unit]) -> Iterator[Unit]:
+    def missing(order: Sequence[WorkItem]) -> Iterator[WorkItem]:
         nonlocal elsewhere
-        for unit in order:
+        for item in order:
             finished = store.finished()
-            keys = {photo: row_key(unit.setting_key, photo) for photo in unit.photos}
+            keys = {photo: row_key(item.setting_key, photo) for photo in item.photos}
             todo = tuple(photo for photo, key in keys.items() if key not in finished or key in again)
             elsewhere += sum(key not in before for photo, key in keys.items() if photo not in todo)
             if todo:
-                yield replace(unit, photos=todo)
+                yield replace(item, photos=todo)
 
-    with _first_here(store.run) as first, _Writer(store, every) as writer:
-        results = executor.run(make_place, missing(units if first else units[::-1]), threads=threads)
+    with _first_here(store.run) as first, closing(_Writer(store, every)) as writer:
+        results = executor.run(make_worker, missing(items if first else items[::-1]), threads=threads)
         try:
             for finished in results:
                 writer.append(finished)
@@ -178,10 +162,8 @@ def execute(
         except KeyboardInterrupt:
             summary.stopped = True
         finally:
-            with contextlib.suppress(KeyboardInterrupt):  # an impatient second Ctrl-C
-                close = getattr(results, "close", None)
-                if close is not None:
-                    close()
+            with suppress(KeyboardInterrupt):  # an impatient second Ctrl-C
+                getattr(results, "close", lambda: None)()
     if first and not summary.stopped:
         store.compact()
     summary.damaged = tuple(store.damaged)
@@ -195,41 +177,31 @@ class _Writer:
     """
 
     def __init__(self, store: PartStore, every: float) -> None:
-        self._store, self._every = store, every
+        self._store, self._every, self._begun = store, every, time.monotonic()
         self._thread = ThreadPoolExecutor(1)
-        self._last: Future[None] | None = None
-        self._begun = time.monotonic()
+        self._last: Future[None] = self._thread.submit(lambda: None)
         self._waiting: list[Finished] = []
 
     def append(self, finished: Finished) -> None:
-        """Keep a unit soon; raises what became of earlier ones."""
+        """Keep what is finished soon; raises what became of earlier writes."""
         self._waiting.append(finished)
-        busy = self._last is not None and not self._last.done()
-        if len(self._waiting) >= _MOST_WAITING or (not busy and time.monotonic() - self._begun >= self._every):
+        due = self._last.done() and time.monotonic() - self._begun >= self._every
+        if due or len(self._waiting) >= _MOST_WAITING:
             self._write()
 
     def _write(self) -> None:
-        self._wait()
+        self._last.result()
         rows = [row for finished in self._waiting for row in finished.rows]
         files = {name: data for finished in self._waiting for name, data in finished.files.items()}
         self._waiting, self._begun = [], time.monotonic()
         if rows:
             self._last = self._thread.submit(self._store.append, rows, files)
 
-    def _wait(self) -> None:
-        last, self._last = self._last, None
-        if last is not None:
-            last.result()
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
+    def close(self) -> None:
+        """Keep the rest."""
+        with self._thread:
             self._write()
-            self._wait()
-        finally:
-            self._thread.shutdown()
+            self._last.result()
 
 
 def _executor(name: str, options: Mapping[str, Any]) -> Executor:
@@ -242,7 +214,7 @@ def _executor(name: str, options: Mapping[str, Any]) -> Executor:
     return engine
 
 
-def _place(recipe: Recipe) -> Workplace:
+def _worker(recipe: Recipe) -> Workplace:
     from art_crop.bench.place import Workplace
 
     return Workplace(recipe)
@@ -294,20 +266,17 @@ def _info(suite: Suite, hashes: Mapping[str, str], command: str, data: dict[str,
     import numpy as np
     import torch
 
-    models, versions = {}, {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__}
-    for name in hashes:
+    versions = {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__}
+    models = {}
+    for name, sha256 in hashes.items():
         entry = find("model", suite.model(name).plugin)
-        models[name] = {
-            "weights_sha256": hashes[name],
-            "distribution": entry.distribution,
-            "version": entry.spec.version or entry.version,
-            "licence": entry.spec.licence,
-        }
+        version = entry.spec.version or entry.version
+        models[name] = {"weights_sha256": sha256, "distribution": entry.distribution, "version": version}
+        models[name]["licence"] = entry.spec.licence
         versions[entry.distribution] = entry.version
-    others: list[tuple[Kind, str]] = [("attack", use.plugin) for use in suite.attacks]
-    others += [("defence", use.plugin) for use in suite.defences]
-    others += [("metric", name) for name in suite.metrics] + [("dataset", suite.data.dataset)]
-    for kind, name in others:
+    plugins: list[tuple[Kind, str]] = [("dataset", suite.data.dataset), *(("metric", name) for name in suite.metrics)]
+    plugins += [("attack", use.plugin) for use in suite.attacks] + [("defence", use.plugin) for use in suite.defences]
+    for kind, name in plugins:
         entry = find(kind, name)
         versions[entry.distribution] = entry.version
     return RunInfo(
@@ -329,7 +298,7 @@ def _machine() -> dict[str, Any]:
     import torch
 
     processor = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         if sys.platform == "linux":
             lines = Path("/proc/cpuinfo").read_text().splitlines()
             processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), processor)

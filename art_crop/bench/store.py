@@ -1,81 +1,61 @@
 """Results of a run: a folder with ``run.json`` and Parquet parts, written so that no stop at any moment harms them.
 
-A part is written under a temporary name, reaches the disk and then takes a name that is the hash of its content. What
-was not finished was not begun: the runner does it again. Rows of one key are the same result, so that runners that meet
-in one folder may at worst do work twice.
+A part is written under a temporary name, reaches the disk and then takes a name that is the hash of its content, with
+which every reader compares it. What was not finished was not begun: the runner does it again. Rows of one key are the
+same result, so that runners that meet in one folder may at worst do work twice.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from art_crop.errors import ArtCropError, InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = [
-    "COLUMNS",
-    "EXCLUDED",
-    "SCHEMA_VERSION",
-    "DamagedPartWarning",
-    "RunInfo",
-    "parts_of",
-    "photo_set_sha256",
-    "read_keys",
-    "read_parts",
-    "read_rows",
-    "read_run",
-    "schema",
-    "small_parts",
-]
+__all__ = ["COLUMNS", "EXCLUDED", "SCHEMA_VERSION", "DamagedPartError", "DamagedPartWarning", "RunInfo", "arrow"]
+__all__ += ["parts_of", "photo_set_sha256", "read_part", "read_parts", "read_rows", "read_run", "schema"]
 
 SCHEMA_VERSION = 1
 EXCLUDED = "excluded"
 """``error_kind`` of a photo that the suite's selection rule leaves out: no failure, and no part of any share."""
 COLUMNS: Mapping[str, str] = {
-    "key": "string",
-    "unit": "string",
-    "photo": "string",
-    "photo_sha256": "string",
-    "width": "int32",
-    "height": "int32",
-    "group": "string",
-    "attacked": "string",
-    "scored": "string",
-    "attack": "string",
-    "method": "string",
-    "params": "string",
-    "eps": "float64",
-    "norm": "string",
-    "seed": "int64",
-    "success": "bool_",
-    "success_before": "bool_",
-    "l2": "float64",
-    "linf": "float64",
-    "gradients": "int64",
-    "queries": "int64",
-    "seconds": "float64",
-    "metrics": "map",
-    "curve": "list",
-    "curve_of": "string",
-    "facts": "string",
-    "image": "string",
-    "original": "string",
-    "error": "string",
-    "error_kind": "string",
+    name: kind
+    for kind, names in (
+        ("string", "key unit photo photo_sha256"),
+        ("int32", "width height"),
+        ("string", "group attacked scored attack method params"),
+        ("float64", "eps"),
+        ("string", "norm"),
+        ("int64", "seed"),
+        ("bool_", "success success_before"),
+        ("float64", "l2 linf"),
+        ("int64", "gradients queries"),
+        ("float64", "seconds"),
+        ("map", "metrics"),
+        ("list", "curve"),
+        ("string", "curve_of facts image original error error_kind"),
+    )
+    for name in names.split()
 }
 """Name and Arrow type of every column, in order; one row is a photo, a setting and a scored model."""
 _LATER = ("curve_of",)
 """Columns that results of earlier versions lack; they read as empty."""
+_NAME = re.compile(r"part-([0-9a-f]{32})\.parquet")
 _ORDER = ("photo", "scored", "attacked", "method", "eps", "seed", "key")
+
+
+class DamagedPartError(ArtCropError):
+    """A part of the results is not what was written."""
 
 
 class DamagedPartWarning(UserWarning):
@@ -83,7 +63,7 @@ class DamagedPartWarning(UserWarning):
 
 
 def arrow() -> Any:
-    """Pyarrow, with its Parquet and its compute functions.
+    """Import pyarrow, with its Parquet and its compute functions.
 
     Raises:
         MissingDependencyError: It is not installed.
@@ -98,7 +78,7 @@ def arrow() -> Any:
 
 
 def schema() -> pa.Schema:
-    """The Arrow schema of :data:`COLUMNS`."""
+    """Make the Arrow schema of :data:`COLUMNS`."""
     pa = arrow()
     nested = {"map": pa.map_(pa.string(), pa.float64()), "list": pa.list_(pa.float64())}
     fields = [(name, nested.get(kind) or getattr(pa, kind)()) for name, kind in COLUMNS.items()]
@@ -144,14 +124,14 @@ class RunInfo:
 
 
 def read_run(run: Path) -> RunInfo:
-    """What ``run.json`` says.
+    """Read ``run.json``.
 
     Raises:
         InvalidInputError: The folder holds no run, one of another layout, or a damaged ``run.json``.
     """
     path = run / "run.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
         raise InvalidInputError(f"{run} is no folder of results: it has no run.json") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -162,13 +142,13 @@ def read_run(run: Path) -> RunInfo:
             f"{path} has layout {found!r}, and this version reads {SCHEMA_VERSION}; choose another folder"
         )
     try:
-        return RunInfo(**content)
-    except TypeError as error:
+        return msgspec.convert(content, RunInfo)
+    except msgspec.ValidationError as error:
         raise InvalidInputError(f"{path} is not as art-crop bench wrote it: {error}") from error
 
 
 def read_rows(run: Path) -> pa.Table:
-    """All rows of a run, one for each key, in an order that does not depend on how they were computed.
+    """Read all rows of a run, one for each key, in an order that does not depend on how they were computed.
 
     A part that cannot be read is named in a :class:`DamagedPartWarning` and passed over. Of rows with one key, one
     without an error is preferred.
@@ -184,70 +164,67 @@ def read_rows(run: Path) -> pa.Table:
     return table
 
 
-def parts_of(results: Path) -> list[Path]:
-    """Files of the parts of a results folder, by name."""
-    return sorted(results.glob("part-*.parquet")) if results.is_dir() else []
+def parts_of(results: Path, below: float = float("inf")) -> list[Path]:
+    """List the files of a results folder's parts, or those of fewer bytes, by name."""
+    paths = sorted(results.glob("part-*.parquet")) if results.is_dir() else []
+    return paths if below == float("inf") else [path for path in paths if _size(path) < below]
 
 
-def small_parts(results: Path, below: int) -> list[Path]:
-    """Those parts that have fewer bytes."""
-    found = []
-    for path in parts_of(results):
-        with contextlib.suppress(FileNotFoundError):  # merged meanwhile
-            if path.stat().st_size < below:
-                found.append(path)
-    return found
+def _size(path: Path) -> float:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # merged meanwhile
+        return float("inf")
 
 
-def read_keys(path: Path) -> pa.Table:
-    """``key`` and ``error_kind`` of a part's rows; all of it is read, for damage may be in any column.
+def read_part(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
+    """Read some columns of a part, or all, once its content is known to be what was written.
 
     Raises:
-        Exception: Whatever pyarrow says of a damaged file.
+        DamagedPartError: It has another content than its name says, or is no part.
+        OSError: The system cannot read it.
     """
-    pa = arrow()
-    names = [name for name in COLUMNS if name not in _LATER]
-    with pa.parquet.ParquetFile(path) as file:
-        found = []
-        for batch in file.iter_batches(4096):  # in pieces: saliency maps make rows large
-            batch.validate(full=True)
-            found.append(batch.select(names).select(["key", "error_kind"]))
-        return pa.Table.from_batches(found, file.schema_arrow.empty_table().select(["key", "error_kind"]).schema)
-
-
-def read_parts(results: Path, below: int | None = None) -> tuple[pa.Table, list[Path], list[tuple[Path, str]]]:
-    """Rows without duplicates, sorted; the parts they came from; and damaged parts with the reason.
-
-    With ``below`` only of parts that have fewer bytes.
-    """
+    content, named = path.read_bytes(), _NAME.fullmatch(path.name)
+    if named and not hashlib.sha256(content).hexdigest().startswith(named[1]):
+        raise DamagedPartError("its content is not that of which its name is the hash")
     pa, wanted = arrow(), schema()
+    try:
+        part = pa.parquet.read_table(pa.BufferReader(content), columns=None if columns is None else list(columns))
+        if columns is None:
+            for name in set(_LATER) - set(part.column_names):
+                part = part.append_column(name, pa.array([""] * len(part)))
+            part = part.select(wanted.names).cast(wanted)
+        part.validate(full=True)  # pyarrow takes it on trust that texts are UTF-8
+        return part
+    except MemoryError:
+        raise
+    except Exception as error:  # what is no part can raise anything
+        raise DamagedPartError(str(error).split("\n")[0]) from error
+
+
+def read_parts(results: Path, below: float = float("inf")) -> tuple[pa.Table, list[Path], list[tuple[Path, str]]]:
+    """Read all parts, or those of fewer bytes: sorted rows without duplicates; the parts; damaged ones with the reason.
+
+    Raises:
+        ArtCropError: A runner at work merges parts faster than they can be read.
+    """
     for _ in range(20):
-        tables, paths, damaged = [wanted.empty_table()], [], []
-        for path in parts_of(results) if below is None else small_parts(results, below):
-            part = _read_part(path)
-            if isinstance(part, FileNotFoundError):  # merged meanwhile by a runner: its rows lie in another part now
-                break
-            if isinstance(part, Exception):
-                damaged.append((path, str(part).split("\n")[0]))
-            else:
-                tables.append(part)
-                paths.append(path)
-        else:
-            return _distinct(pa.concat_tables(tables)), paths, damaged
+        read = {path: _read_or_reason(path) for path in parts_of(results, below)}
+        if None not in read.values():
+            tables = {path: part for path, part in read.items() if not isinstance(part, str)}
+            damaged = [(path, reason) for path, reason in read.items() if isinstance(reason, str)]
+            return _distinct(arrow().concat_tables([schema().empty_table(), *tables.values()])), [*tables], damaged
     raise ArtCropError(f"{results} changes faster than it can be read; try again")
 
 
-def _read_part(path: Path) -> pa.Table | Exception:
-    wanted = schema()
+def _read_or_reason(path: Path) -> pa.Table | str | None:
+    """A part, or why it cannot be read; None where a runner has merged it meanwhile: its rows lie in another now."""
     try:
-        part = arrow().parquet.read_table(path)
-        for name in set(_LATER) - set(part.column_names):
-            part = part.append_column(name, arrow().array([""] * len(part)))
-        part = part.select(wanted.names).cast(wanted)
-        part.validate(full=True)  # pyarrow takes it on trust that texts are UTF-8
-        return part
-    except Exception as error:  # a damaged file can raise anything
-        return error
+        return read_part(path)
+    except FileNotFoundError:
+        return None
+    except (DamagedPartError, OSError) as error:
+        return str(error)
 
 
 def _distinct(table: pa.Table) -> pa.Table:
@@ -264,5 +241,5 @@ def _distinct(table: pa.Table) -> pa.Table:
 
 
 def photo_set_sha256(hashes: Iterable[str]) -> str:
-    """One hash for a set of photos, whatever their order."""
+    """Hash a set of photos, whatever their order."""
     return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()

@@ -1,6 +1,7 @@
 """What a benchmark suite says, as typed records; :mod:`art_crop.bench.suite_file` reads them from TOML.
 
-The records hold plain values only, so that they can be hashed, kept as JSON and sent to other machines.
+Records hold plain values only, so that they can be hashed, kept as JSON and sent to other machines. Bounds and
+descriptions of fields are those of the file; what a suite can say is told in ``benchmarks/suites/README.md``.
 """
 
 from __future__ import annotations
@@ -8,207 +9,222 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-__all__ = [
-    "AttackUse",
-    "Data",
-    "DefenceUse",
-    "Limits",
-    "ModelUse",
-    "Setting",
-    "Special",
-    "Suite",
-    "canonical",
-    "digest",
-]
+from msgspec import Meta, Struct, field, to_builtins
 
+__all__ = ["MOST_SETTINGS", "AttackUse", "Data", "DefenceUse", "Limits", "ModelUse", "Setting", "Special", "Suite"]
+__all__ += ["canonical", "digest"]
+
+MOST_SETTINGS = 100_000
+"""Of a suite; the grid of a file may have more combinations than there is time or memory for."""
 PRESENTATION = ("title", "paper", "tables", "requirements")
 """Fields that decide no number; they are no part of a suite's hash."""
+GIVEN_BY_RUNNER = {"root": "--images DIR", "weights": "--weights NAME=PATH", "device": "--device"}
+SELECTION_OPTIONS = ("max_maxima", "max_height_over_width", "min_distance", "min_ratio")
+NOT_PARAMETERS = ("judge", "seed", "verbose", "ensemble", "summary_writer")
+
+Flag = Annotated[bool, Meta(description="true or false")]
+Text = Annotated[str, Meta(description="a text")]
+Texts = Annotated[tuple[str, ...], Meta(description="a list of different texts")]
+Table = Annotated[dict[str, Any], Meta(description="a table")]
+_Pair = Annotated[tuple[str, str], Meta(description="a pair of texts")]
+Pairs = Annotated[tuple[_Pair, ...], Meta(description="a list of different pairs of texts")]
+Count = Annotated[int, Meta(ge=0, description="a whole number of at least 0")]
+Positive = Annotated[int, Meta(ge=1, description="a whole number of at least 1")]
+Seconds = Annotated[float, Meta(ge=0, description="a number of at least 0")]
+_Whole = Annotated[int, Meta(ge=0, le=2**53)]  # tables of results hold them as floating-point numbers
+_WHOLES = "a list of different whole numbers from 0 to 2**53"
+_SCORED = "a list of at least one model, here or at the top of the file,"
+_NAME = "a text of lower-case words joined by - or _"
+Wholes = Annotated[tuple[_Whole, ...], Meta(min_length=1, description=_WHOLES)]
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: the same text for the same content."""
+    """Write JSON with sorted keys and no spaces: the same text for the same content."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def digest(value: Any) -> str:
-    """SHA-256, hexadecimal, of :func:`canonical`."""
+    """Hash :func:`canonical` by SHA-256, in hexadecimal."""
     return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-@dataclass(frozen=True)
-class DefenceUse:
+class Record(Struct, frozen=True, forbid_unknown_fields=True):
+    """Hold a table of a suite. What is wrong with a key is a ValueError that begins with the key and a colon."""
+
+    def __post_init__(self) -> None:
+        """Refuse lists that say something twice, and options that do not belong into a file."""
+        for name in self.__struct_fields__:
+            values = getattr(self, name)
+            plain = isinstance(values, tuple) and not any(isinstance(one, (dict, Struct)) for one in values)
+            if plain and not different(values):
+                raise ValueError(f"{name}: different values are needed, and {list(values)!r} has one twice")
+        for name in getattr(self, "options", ()):
+            if name in GIVEN_BY_RUNNER:
+                text = f"has no place in a suite; it is given on the command line: {GIVEN_BY_RUNNER[name]}"
+                raise ValueError(f"options.{name}: {text}")
+
+
+def different(values: Any) -> bool:
+    """Tell whether no value of a list is there twice; 1 and 1.0 are one value."""
+    texts = [value if isinstance(value, (str, int, float)) else repr(value) for value in values]
+    return len(set(texts)) == len(texts)
+
+
+class DefenceUse(Record, frozen=True):
     """A defence by the name that the suite gives it: a plugin and its options."""
 
-    name: str
-    plugin: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    name: Text
+    plugin: Text
+    options: Table = {}
 
 
-@dataclass(frozen=True)
-class ModelUse:
+class ModelUse(Record, frozen=True):
     """A model by the name that the suite gives it: a plugin, its options, and the defences before it, in order."""
 
-    name: str
-    plugin: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    defences: tuple[str, ...] = ()
+    name: Text
+    plugin: Text
+    options: Table = {}
+    defences: Texts = ()
 
 
-@dataclass(frozen=True)
-class Special:
+class Special(Record, frozen=True):
     """Parameters that an attack has where ``when`` holds: names of parameters, or "attacked" and "scored"."""
 
-    when: Mapping[str, Any]
-    params: Mapping[str, Any]
+    when: Annotated[dict[str, Any], Meta(min_length=1, description="a table that is not empty")]
+    params: Annotated[dict[str, Any], Meta(min_length=1, description="a table that is not empty")]
 
 
-@dataclass(frozen=True)
-class AttackUse:
-    """A row of a table: an attack, its parameters, and on which models.
+class AttackUse(Record, frozen=True):
+    """A row of a table: an attack, its parameters, and on which models; ``grid`` holds lists of parameters' values."""
 
-    Attributes:
-        method: Title of the row.
-        plugin: The attack.
-        attacked: Models whose gradients it takes; empty: none, it only knows the model that is scored.
-        scored: Models by which results are judged.
-        skip: Pairs (attacked, scored) that are left out.
-        judged: The attack may ask the scored model whether it has succeeded.
-        ensemble: Further models whose gradients it takes.
-        mask: "" or "band": the band about the target in which paper 001 lays noise.
-        params: Parameters of the attack.
-        grid: Parameters with lists of values; every combination is a setting.
-        special: Parameters that hold for some settings only; later ones win.
-    """
+    method: Text
+    plugin: Text
+    attacked: Texts  # models whose gradients it takes; empty: none, it only knows the model that is scored
+    scored: Annotated[tuple[str, ...], Meta(min_length=1, description=_SCORED)]
+    skip: Pairs = ()  # of attacked and scored
+    success_oracle: Flag = field(default=False, name="judged")  # it may ask the scored model whether it has succeeded
+    ensemble: Texts = ()  # further models whose gradients it takes
+    mask: Annotated[Literal["", "band"], Meta(description="a text")] = ""
+    params: Table = {}
+    grid: Table = {}
+    special: Annotated[tuple[Special, ...], Meta(description="a list of tables")] = ()  # later ones win
 
-    method: str
-    plugin: str
-    attacked: tuple[str, ...]
-    scored: tuple[str, ...]
-    skip: tuple[tuple[str, str], ...] = ()
-    judged: bool = False
-    ensemble: tuple[str, ...] = ()
-    mask: str = ""
-    params: Mapping[str, Any] = field(default_factory=dict)
-    grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    special: tuple[Special, ...] = ()
+    def __post_init__(self) -> None:
+        """Refuse parameters that are no lists in the grid, are given twice or are the runner's."""
+        super().__post_init__()
+        for name, values in self.grid.items():
+            if not isinstance(values, (list, tuple)) or not values or not different(values):
+                raise ValueError(f"grid.{name}: a list of different values is needed, not {values!r}")
+            if name in self.params:
+                raise ValueError(f"grid.{name}: is in params as well; a parameter stands in one of the two")
+        specials = [(f"special[{k}].params", special.params) for k, special in enumerate(self.special)]
+        for key, some in [("params", self.params), ("grid", self.grid), *specials]:
+            for name in some:
+                if name in NOT_PARAMETERS:
+                    raise ValueError(f"{key}.{name}: is set by the runner; see seeds, success_oracle and ensemble")
 
-
-@dataclass(frozen=True)
-class Data:
-    """Which photos: a dataset plugin and its options, every n-th photo from ``first`` on, resized, selected by a rule.
-
-    Attributes:
-        dataset: The plugin; its ``root`` is what ``--images`` names.
-        options: Its other options.
-        width: Photos are resized to it (Lanczos), in pixels; 0: left as they are.
-        first: Indices of first photos.
-        every: Only every n-th photo, from each of them on.
-        selection: "paper-001", or "all" (every photo that has a target).
-        selection_options: Limits of the rule, as of :func:`art_crop.datasets.selection.select_target`.
-    """
-
-    dataset: str = "folder"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    width: int = 640
-    first: tuple[int, ...] = (0,)
-    every: int = 1
-    selection: str = "paper-001"
-    selection_options: Mapping[str, Any] = field(default_factory=dict)
+    @property
+    def size(self) -> int:
+        """How many settings it has for one seed, those that are left out by ``skip`` included."""
+        return max(1, len(self.attacked)) * len(self.scored) * math.prod(map(len, self.grid.values()))
 
 
-@dataclass(frozen=True)
-class Limits:
-    """At most so many photos (0: all), so many seconds for a photo and setting (0: no limit), photos in a unit."""
+class Data(Record, frozen=True):
+    """Which photos: a dataset plugin and its options, every n-th photo from ``first`` on, selected by a rule."""
 
-    photos: int = 0
-    photo_seconds: float = 0.0
-    batch: int = 8
+    dataset: Text = "folder"
+    options: Table = {}
+    width: Count = 640  # to which photos are resized (Lanczos), in pixels; 0: left as they are
+    first: Wholes = (0,)
+    every: Positive = 1
+    selection: Annotated[Literal["paper-001", "all"], Meta(description="a text")] = "paper-001"
+    selection_options: Table = {}  # of art_crop.datasets.selection.select_target
+
+    def __post_init__(self) -> None:
+        """Refuse limits of the selection that are no numbers."""
+        super().__post_init__()
+        for name, value in self.selection_options.items():
+            if name in SELECTION_OPTIONS and (isinstance(value, bool) or not isinstance(value, (int, float))):
+                raise ValueError(f"selection_options.{name}: a number is needed, not {value!r}")
 
 
-@dataclass(frozen=True)
-class Setting:
+class Limits(Record, frozen=True):
+    """At most so many photos (0: all), seconds for a photo and setting (0: no limit), photos in a work item."""
+
+    photos: Count = 0
+    photo_seconds: Seconds = 0.0
+    batch: Positive = 8
+
+
+class Setting(Struct, frozen=True):
     """One attack with all its parameters, on one attacked and one scored model; attacked "" is none."""
 
     method: str
     plugin: str
     attacked: str
     scored: str
-    judged: bool
+    success_oracle: bool = field(name="judged")  # as keys of results have it
     ensemble: tuple[str, ...]
     mask: str
-    params: Mapping[str, Any]
+    params: dict[str, Any]
     seed: int
 
+    judged = property(lambda self: self.success_oracle, doc="The earlier name of ``success_oracle``.")
 
-@dataclass(frozen=True)
-class Suite:
-    """A whole suite; see :class:`AttackUse` and :class:`Data` for its parts.
 
-    Attributes:
-        name: Lower-case words joined by hyphens or underscores.
-        protocol: What is measured for a photo, a name of :data:`art_crop.bench.protocols.PROTOCOLS`.
-        protocol_options: Of that protocol.
-        metrics: Plugins of measures of two photos, beside what the protocol measures.
-        seeds: Each is a setting of its own.
-        threads: Of torch, for a unit, so that results are the same to the last bit wherever they are computed.
-        tables: What reports show, as the file has it.
-        requirements: Distributions with plugins that it needs, as pip writes them.
-    """
+class Suite(Record, frozen=True):
+    """A whole suite; each seed is a setting of its own, and ``tables`` are what reports show."""
 
-    name: str
-    protocol: str
-    models: tuple[ModelUse, ...]
-    attacks: tuple[AttackUse, ...]
-    title: str = ""
-    paper: str = ""
-    protocol_options: Mapping[str, Any] = field(default_factory=dict)
-    metrics: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (0,)
-    threads: int = 1
-    data: Data = field(default_factory=Data)
-    limits: Limits = field(default_factory=Limits)
+    name: Annotated[str, Meta(pattern="^[a-z0-9]+([_-][a-z0-9]+)*$", description=_NAME)]
+    protocol: Text  # the task: what is measured for a photo
+    models: Annotated[tuple[ModelUse, ...], Meta(description="a list of tables")]
+    attacks: Annotated[tuple[AttackUse, ...], Meta(description="a list of tables")]
+    title: Text = ""
+    paper: Text = ""
+    protocol_options: Table = {}
+    metrics: Texts = ()  # plugins of measures of two photos, beside what the task measures
+    seeds: Wholes = (0,)
+    threads: Positive = 1  # of torch, so that results are the same to the last bit wherever they are computed
+    data: Annotated[Data, Meta(description="a table")] = Data()
+    limits: Annotated[Limits, Meta(description="a table")] = Limits()
     defences: tuple[DefenceUse, ...] = ()
-    tables: tuple[Mapping[str, Any], ...] = ()
-    requirements: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    requirements: Texts = ()  # distributions with plugins that it needs, as pip writes them
 
     def resolved(self) -> dict[str, Any]:
-        """Everything the suite says, defaults filled in, as values that JSON can hold."""
-        return json.loads(canonical(asdict(self)))  # type: ignore[no-any-return]
+        """Return everything the suite says, defaults filled in, as values that JSON can hold."""
+        return json.loads(canonical(to_builtins(self)))  # type: ignore[no-any-return]
 
     @property
     def sha256(self) -> str:
         """Hash of all that decides a number; title, paper and tables are free to change."""
         return digest({key: value for key, value in self.resolved().items() if key not in PRESENTATION})
 
+    @property
+    def size(self) -> int:
+        """How many settings it has at most, without going through them."""
+        return len(self.seeds) * sum(attack.size for attack in self.attacks)
+
     def model(self, name: str) -> ModelUse:
-        """The model of that name."""
+        """Return the model of that name."""
         return next(model for model in self.models if model.name == name)
 
     def settings(self) -> Iterator[Setting]:
-        """Every setting, in the order of the file."""
-        for attack in self.attacks:
-            axes = [[(name, value) for value in values] for name, values in attack.grid.items()]
-            pairs = list(itertools.product(attack.attacked or ("",), attack.scored))
-            for attacked, scored in (pair for pair in pairs if pair not in attack.skip):
+        """Go through every setting, in the order of the file."""
+        for use in self.attacks:
+            axes = [[(name, value) for value in values] for name, values in use.grid.items()]
+            shared, skipped = (use.success_oracle, use.ensemble, use.mask), set(use.skip)
+            pairs = itertools.product(use.attacked or ("",), use.scored)
+            for attacked, scored in (pair for pair in pairs if pair not in skipped):
                 for point in itertools.product(*axes):
-                    params = {**attack.params, **dict(point)}
+                    params = {**use.params, **dict(point)}
                     known = {**params, "attacked": attacked, "scored": scored}
-                    for special in attack.special:
+                    for special in use.special:
                         if all(known.get(name) == value for name, value in special.when.items()):
                             params = {**params, **special.params}
                     for seed in self.seeds:
-                        yield Setting(
-                            attack.method,
-                            attack.plugin,
-                            attacked,
-                            scored,
-                            attack.judged,
-                            attack.ensemble,
-                            attack.mask,
-                            params,
-                            seed,
-                        )
+                        yield Setting(use.method, use.plugin, attacked, scored, *shared, params, seed)

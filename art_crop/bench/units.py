@@ -1,4 +1,4 @@
-"""Units of work: some photos under one setting, each row with a key that is the hash of all that decides it."""
+"""Work items: some photos under one setting; each row has a key that is the hash of all that decides it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from msgspec import to_builtins
+
 from art_crop.bench.suite import Setting, Suite, digest
 from art_crop.errors import InvalidInputError
 from art_crop.plugins.registry import load_dataset
 
-__all__ = ["Finished", "PhotoRef", "Place", "Unit", "choose_photos", "row_key", "setting_keys", "units_of"]
+__all__ = ["Finished", "PhotoRef", "Unit", "WorkItem", "Worker", "choose_photos", "row_key", "setting_keys"]
+__all__ += ["work_items"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class PhotoRef:
 
 
 @dataclass(frozen=True)
-class Unit:
+class WorkItem:
     """Photos under one setting; what an executor hands to a worker."""
 
     key: str
@@ -34,50 +37,53 @@ class Unit:
     photos: tuple[PhotoRef, ...]
 
 
+Unit = WorkItem  # the earlier name
+
+
 @dataclass
 class Finished:
-    """What became of a unit: one row a photo, and files to keep by their path in the run's folder."""
+    """What became of a work item: one row a photo, and files to keep by their path in the run's folder."""
 
-    unit: Unit
+    item: WorkItem
     rows: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
 
-class Place(Protocol):
-    """Where units are worked on: loads what it needs once, and never raises for the sake of one photo."""
+class Worker(Protocol):
+    """Loads what it needs once, and never raises for the sake of one photo."""
 
-    def work(self, unit: Unit) -> Finished:
-        """Compute the rows of a unit."""
+    def work(self, item: WorkItem, /) -> Finished:
+        """Compute the rows of a work item."""
 
 
 def row_key(setting_key: str, photo: PhotoRef) -> str:
-    """Key of the row of a photo under a setting."""
+    """Hash what decides the row of a photo under a setting."""
     return hashlib.sha256(f"{setting_key}\n{photo.name}\n{photo.sha256}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def setting_keys(suite: Suite, weights_sha256: Mapping[str, str], version: str) -> list[tuple[Setting, str]]:
-    """Every setting of a suite with the hash of all that its numbers depend on, photos aside."""
+    """List every setting of a suite with the hash of all that its numbers depend on, photos aside."""
     keys = []
     for setting in suite.settings():
         weights = [weights_sha256.get(name, "") for name in (setting.attacked, setting.scored, *setting.ensemble)]
-        keys.append((setting, digest([suite.sha256, version, weights, vars(setting)])))
+        keys.append((setting, digest([suite.sha256, version, weights, to_builtins(setting)])))
     if len({key for _, key in keys}) < len(keys):
         raise InvalidInputError(f"suite {suite.name}: two settings are the same; see grid and special")
     return keys
 
 
-def units_of(keyed: Sequence[tuple[Setting, str]], photos: Sequence[PhotoRef], batch: int) -> list[Unit]:
-    """All units: some photos with every setting, then the next photos, so that workers can keep what they have seen."""
-    units = []
+def work_items(keyed: Sequence[tuple[Setting, str]], photos: Sequence[PhotoRef], batch: int) -> list[WorkItem]:
+    """List all work: some photos with every setting, then the next, so that workers can keep what they have seen."""
+    items = []
     for start in range(0, len(photos), batch):
         some = tuple(photos[start : start + batch])
-        for setting, key in keyed:
-            units.append(Unit(digest([key, [(photo.name, photo.sha256) for photo in some]]), setting, key, some))
-    return units
+        content = [(photo.name, photo.sha256) for photo in some]
+        items += [WorkItem(digest([key, content]), setting, key, some) for setting, key in keyed]
+    return items
 
 
 def choose_photos(suite: Suite, images: Path | None, every: int = 1, limit: int | None = None) -> list[PhotoRef]:
-    """The photos of a suite's dataset, every n-th as the suite says, with their hashes.
+    """List the photos of a suite's dataset, every n-th as the suite says, with their hashes.
 
     Args:
         suite: The suite.

@@ -23,6 +23,6 @@ def synthetic() -> Any:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module ``fake_place``, which worker processes can import as well."""
+    """The module ``fake_worker``, which worker processes can import as well."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    return importlib.import_module("fake_place")
+    return importlib.import_module("fake_worker")

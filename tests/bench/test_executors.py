@@ -2,128 +2,140 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from art_crop.errors import InvalidInputError
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra: bench)")
+pytest.importorskip("pebble", reason="pebble is not installed (extra: bench)")
 
-from art_crop.bench.executors import InProcess, LocalProcesses, WorkerError
-from art_crop.bench.ray_executor import RayCluster
+from art_crop.bench.executors import InProcess, LocalProcesses, WorkerError, compute
 
 
 def test_a_killed_worker_costs_a_retry_and_no_row(fake: Any, tmp_path: Path) -> None:
     refs = fake.photos(9, "killer")
-    fake.run(tmp_path / "alone", refs, make_place=partial(fake.FakePlace, 0.0, str(tmp_path)))
-    once = partial(fake.FakePlace, 0.0, str(tmp_path / "marker"))
-    summary = fake.run(tmp_path / "run", refs, "local", options={"workers": 2}, make_place=once)
+    fake.run(tmp_path / "alone", refs, make_worker=partial(fake.FakeWorker, 0.0, str(tmp_path)))
+    once = partial(fake.FakeWorker, 0.0, str(tmp_path / "marker"))
+    summary = fake.run(tmp_path / "run", refs, "local", options={"workers": 2}, make_worker=once)
     assert (tmp_path / "marker").exists(), "no worker was killed"
     assert (summary.done, summary.failed) == (30, 0)
     assert fake.rows(tmp_path / "run") == fake.rows(tmp_path / "alone")
 
 
-def test_a_unit_that_always_kills_is_recorded_and_the_others_are_computed(fake: Any, tmp_path: Path) -> None:
-    refs = fake.photos(8, "killer")[::-1]  # among others in its unit
-    always = partial(fake.FakePlace, 0.0)
-    units = fake.units(refs, settings=1)
-    assert any(len(unit.photos) > 1 and "killer" in {photo.name for photo in unit.photos} for unit in units)
-    finished = list(LocalProcesses(2).run(always, units))
+def test_a_photo_that_always_kills_is_recorded_and_the_others_are_computed(fake: Any, tmp_path: Path) -> None:
+    refs = fake.photos(8, "killer")[::-1]  # among others in its item
+    always = partial(fake.FakeWorker, 0.0)
+    items = fake.items(refs, settings=1)
+    assert any(len(item.photos) > 1 and "killer" in {photo.name for photo in item.photos} for item in items)
+    finished = list(LocalProcesses(2).run(always, items))
     kinds = {row["photo"]: row["error_kind"] for result in finished for row in result.rows}
     assert kinds == {**{photo.name: "" for photo in refs}, "killer": "lost"}
     (killer,) = [row for result in finished for row in result.rows if row["error_kind"]]
     assert killer["error"] == "its worker process died, 3 times"
 
 
-def test_a_place_that_cannot_be_made_is_said_and_does_not_hang(fake: Any) -> None:
+def test_a_worker_that_cannot_be_made_is_said_and_does_not_hang(fake: Any) -> None:
     with pytest.raises(WorkerError, match="a worker could not be set up: ValueError: no such model"):
-        list(LocalProcesses(1).run(fake.refuse, fake.units(fake.photos(9))))
+        list(LocalProcesses(1).run(fake.refuse, fake.items(fake.photos(9))))
 
 
 def test_workers_that_die_while_they_load_blame_no_photo(fake: Any) -> None:
-    results = LocalProcesses(1).run(fake.die_at_once, fake.units(fake.photos(4), settings=4))
+    results = LocalProcesses(1).run(fake.die_at_once, fake.items(fake.photos(4), settings=4))
     with pytest.raises(WorkerError, match=r"workers die while they load their models .*enough memory"):
         next(results)
 
 
-class FakeRay:
-    """As much of Ray as the executor asks for when its actors are there: every call is answered at once."""
-
-    exceptions = SimpleNamespace(
-        **{
-            name: type(name, (Exception,), {})
-            for name in (
-                *("RayTaskError", "RayActorError", "WorkerCrashedError"),
-                *("NodeDiedError", "OutOfMemoryError", "ObjectLostError"),
-            )
-        }
-    )
-
-    def wait(self, references: list[Any], num_returns: int) -> tuple[list[Any], list[Any]]:
-        return references[:1], references[1:]
-
-    def get(self, reference: Any) -> Any:
-        return reference()
+class DiedError(Exception):
+    """What the futures of a worker raise that is no more."""
 
 
-class FakeActor:
-    def __init__(self, work: Any, ready: Any = lambda: True) -> None:
-        self.work, self.ready = (SimpleNamespace(remote=partial(partial, call)) for call in (work, ready))
+class FakeRemote:
+    """A worker elsewhere whose every answer is there at once."""
+
+    def __init__(self, work: Any, load: Any = lambda: None) -> None:
+        self.calls, self.stopped = {"work": work, "load": load}, False
+
+    def call(self, name: str, *args: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(self.calls[name](*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def load(self) -> Future[Any]:
+        return self.call("load")
+
+    def work(self, item: Any) -> Future[Any]:
+        return self.call("work", item)
+
+    def stop(self) -> None:
+        self.stopped = True
 
 
-def in_fake_ray(units: list[Any], *actors: FakeActor) -> list[Any]:
-    cluster = object.__new__(RayCluster)
-    cluster._ray = FakeRay()
-    waiting = iter(actors[1:])
-    return list(cluster._all([actors[0]], lambda: next(waiting), iter(units)))
+def computed(items: list[Any], *workers: FakeRemote, count: int = 1) -> list[Any]:
+    waiting = iter(workers)
+    return list(compute(lambda: next(waiting), count, items, (DiedError,), "it died"))
 
 
-@pytest.mark.parametrize("kind", ["RayActorError", "OutOfMemoryError", "NodeDiedError", "ObjectLostError"])
-def test_whatever_ray_calls_a_lost_worker_costs_a_retry(fake: Any, kind: str) -> None:
-    """Its memory monitor, for one, does not call what it did the death of an actor."""
-    units = fake.units(fake.photos(2), settings=2)
+def dying(*_: Any) -> Any:
+    raise DiedError
 
-    def lost(unit: Any) -> Any:
-        raise getattr(FakeRay.exceptions, kind)
 
-    found = in_fake_ray(units, FakeActor(lost), FakeActor(fake.FakePlace(0.0).work))
-    wanted = sorted((unit.key, photo.name) for unit in units for photo in unit.photos)
-    assert sorted((result.unit.key, row["photo"]) for result in found for row in result.rows) == wanted
+def test_a_lost_worker_is_replaced_and_its_item_begun_again(fake: Any) -> None:
+    items = fake.items(fake.photos(2), settings=2)
+    workers = FakeRemote(dying), FakeRemote(fake.FakeWorker(0.0).work)
+    found = computed(items, *workers)
+    wanted = sorted((item.setting_key, photo.name) for item in items for photo in item.photos)
+    assert sorted((result.item.setting_key, row["photo"]) for result in found for row in result.rows) == wanted
     assert {row["error"] for result in found for row in result.rows} == {""}
+    assert all(worker.stopped for worker in workers)
 
 
-def test_a_bug_of_the_place_is_no_lost_ray_worker(fake: Any) -> None:
-    def buggy(unit: Any) -> Any:
-        raise FakeRay.exceptions.RayTaskError("a bug")
-
-    with pytest.raises(FakeRay.exceptions.RayTaskError, match="a bug"):
-        in_fake_ray(fake.units(fake.photos(2)), FakeActor(buggy))
-
-
-def test_ray_workers_that_die_while_they_load_blame_no_photo(fake: Any) -> None:
-    def lost(*_: Any) -> Any:
-        raise FakeRay.exceptions.RayActorError
-
-    with pytest.raises(WorkerError, match="workers die while they load their models"):
-        in_fake_ray(fake.units(fake.photos(4), settings=4), *(FakeActor(lost, lost) for _ in range(9)))
+def test_a_bug_of_the_worker_is_no_lost_worker(fake: Any) -> None:
+    worker = FakeRemote(fake.FakeWorker(0.0).work)
+    with pytest.raises(RuntimeError, match="a bug of the worker"):
+        computed(fake.items(fake.photos(2, "broken")), worker)
+    assert worker.stopped
 
 
-def test_no_more_units_are_taken_than_workers_can_begin(fake: Any) -> None:
+def test_workers_that_die_while_they_load_end_the_run(fake: Any) -> None:
+    with pytest.raises(WorkerError, match=r"workers die while they load their models \(it died\)"):
+        computed(fake.items(fake.photos(4)), *(FakeRemote(dying, dying) for _ in range(9)))
+
+
+def test_workers_that_die_at_every_photo_end_the_run(fake: Any) -> None:
+    started = [FakeRemote(dying) for _ in range(20)]
+    with pytest.raises(WorkerError, match="workers die one after another"):
+        computed(fake.items(fake.photos(4), settings=1, batch=1), *started)
+    assert sum(worker.stopped for worker in started) == 9, "three photos, three workers each"
+
+
+def test_a_worker_that_hangs_is_ended(fake: Any) -> None:
+    photos = fake.photos(2)
+    slow = partial(fake.FakeWorker, 60.0)
+    (lost,) = LocalProcesses(1, item_seconds=0.3).run(slow, fake.items(photos[:1], settings=1))
+    assert lost.rows[0]["error_kind"] == "lost"
+    assert lost.rows[0]["error"] == "it took more than 0.3 s, 3 times"
+
+
+def test_no_more_items_are_taken_than_workers_can_begin(fake: Any) -> None:
     taken = 0
 
     def counted() -> Any:
         nonlocal taken
-        for unit in fake.units(fake.photos(40), batch=1):
+        for item in fake.items(fake.photos(40), batch=1):
             taken += 1
-            yield unit
+            yield item
 
-    results = LocalProcesses(2).run(partial(fake.FakePlace, 0.0), counted())
+    results = LocalProcesses(2).run(partial(fake.FakeWorker, 0.0), counted())
     next(results)
     assert taken <= 4
     results.close()  # type: ignore[attr-defined]
@@ -132,7 +144,7 @@ def test_no_more_units_are_taken_than_workers_can_begin(fake: Any) -> None:
 def test_workers_end_with_the_run(fake: Any) -> None:
     import multiprocessing
 
-    results = LocalProcesses(2).run(partial(fake.FakePlace, 0.0), fake.units(fake.photos(40)))
+    results = LocalProcesses(2).run(partial(fake.FakeWorker, 0.0), fake.items(fake.photos(40)))
     next(results)
     results.close()  # type: ignore[attr-defined]
     for _ in range(100):  # a killed process takes a moment on a busy machine
@@ -155,8 +167,8 @@ def test_a_real_suite_gives_the_same_bits_in_process_and_in_two_processes(tmp_pa
     from art_crop.bench.suite_file import load_suite, shipped_suites
 
     smoke = load_suite(shipped_suites()["smoke"])
-    data = dataclasses.replace(smoke.data, width=160, every=2)
-    suite = dataclasses.replace(smoke, data=data, metrics=("psnr",))
+    data = replace(smoke.data, width=160, every=2)
+    suite = replace(smoke, data=data, metrics=("psnr",))
     for name, executor, options in (("one", "in-process", {}), ("two", "local", {"workers": 2})):
         summary = run_suite(
             suite, images=None, out=tmp_path / name, executor=executor, executor_options=options, device="cpu"

@@ -25,7 +25,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """Two CPUs of this machine; its workers can import this checkout and the module ``fake_place``."""
+    """Two CPUs of this machine; its workers can import this checkout and the module ``fake_worker``."""
     path = os.pathsep.join([str(PROJECT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", path)
@@ -43,41 +43,41 @@ def test_rows_are_those_of_one_process(fake: Any, tmp_path: Path, cluster: None)
 
 def test_a_worker_killed_in_the_middle_costs_a_retry_and_no_row(fake: Any, tmp_path: Path, cluster: None) -> None:
     refs = fake.photos(9, "killer")
-    fake.run(tmp_path / "alone", refs, make_place=partial(fake.FakePlace, 0.0, str(tmp_path)))
-    once = partial(fake.FakePlace, 0.01, str(tmp_path / "marker"))
-    summary = fake.run(tmp_path / "run", refs, "ray", options={"workers": 2}, make_place=once)
+    fake.run(tmp_path / "alone", refs, make_worker=partial(fake.FakeWorker, 0.0, str(tmp_path)))
+    once = partial(fake.FakeWorker, 0.01, str(tmp_path / "marker"))
+    summary = fake.run(tmp_path / "run", refs, "ray", options={"workers": 2}, make_worker=once)
     assert (tmp_path / "marker").exists(), "no worker was killed"
     assert (summary.done, summary.failed) == (30, 0)
     assert fake.rows(tmp_path / "run") == fake.rows(tmp_path / "alone")
 
 
-def test_a_place_that_cannot_be_made_is_said(fake: Any, cluster: None) -> None:
+def test_a_worker_that_cannot_be_made_is_said(fake: Any, cluster: None) -> None:
     with pytest.raises(WorkerError, match="a worker could not be set up: ValueError: no such model"):
-        list(RayCluster(1).run(fake.refuse, fake.units(fake.photos(9))))
+        list(RayCluster(1).run(fake.refuse, fake.items(fake.photos(9))))
 
 
 def test_more_workers_than_the_cluster_has_cpus_are_refused(fake: Any, cluster: None) -> None:
     with pytest.raises(InvalidInputError, match="the Ray cluster has CPUs for 2 workers of 1 threads, not 3"):
-        list(RayCluster(3).run(fake.FakePlace, fake.units(fake.photos(1))))
+        list(RayCluster(3).run(fake.FakeWorker, fake.items(fake.photos(1))))
 
 
-def test_a_unit_that_always_kills_is_recorded(fake: Any, cluster: None) -> None:
-    results = RayCluster(1).run(partial(fake.FakePlace, 0.0), fake.units(fake.photos(4, "killer")[::-1], settings=1))
+def test_a_photo_that_always_kills_is_recorded(fake: Any, cluster: None) -> None:
+    results = RayCluster(1).run(partial(fake.FakeWorker, 0.0), fake.items(fake.photos(4, "killer")[::-1], settings=1))
     rows = [row for finished in results for row in finished.rows]
     assert {row["photo"]: row["error"] for row in rows if row["error"]} == {"killer": "its Ray worker died, 3 times"}
     assert len(rows) == 5
 
 
-def test_no_more_units_are_taken_than_workers_can_begin(fake: Any, cluster: None) -> None:
+def test_no_more_items_are_taken_than_workers_can_begin(fake: Any, cluster: None) -> None:
     taken = 0
 
     def counted() -> Any:
         nonlocal taken
-        for unit in fake.units(fake.photos(40), batch=1):
+        for item in fake.items(fake.photos(40), batch=1):
             taken += 1
-            yield unit
+            yield item
 
-    results = RayCluster(2).run(partial(fake.FakePlace, 0.0), counted())
+    results = RayCluster(2).run(partial(fake.FakeWorker, 0.0), counted())
     next(results)
     assert taken <= 5
     results.close()  # type: ignore[attr-defined]

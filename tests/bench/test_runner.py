@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def start(folder: Path, *more: str) -> subprocess.Popen[str]:
-    script = str(Path(__file__).with_name("fake_place.py"))
+    script = str(Path(__file__).with_name("fake_worker.py"))
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     return subprocess.Popen(
         [sys.executable, script, str(folder), *more],
@@ -78,11 +78,12 @@ def test_two_runners_in_one_folder(fake: Any, tmp_path: Path, undisturbed: list[
     assert len(computed) < 2 * 180, "they did not share the work"
 
 
+@pytest.mark.parametrize("executor", [(), ("local", "2")], ids=["in-process", "local"])
 def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(
-    fake: Any, tmp_path: Path, undisturbed: list[dict[str, Any]]
+    fake: Any, tmp_path: Path, undisturbed: list[dict[str, Any]], executor: tuple[str, ...]
 ) -> None:
     folder = tmp_path / "run"
-    process = start(folder)
+    process = start(folder, *executor)
     begun(folder, process)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
@@ -93,6 +94,31 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(
     summary = fake.run(folder, fake.photos(60))
     assert (summary.kept + summary.done, summary.stopped) == (180, False)
     assert fake.rows(folder) == undisturbed
+
+
+@pytest.mark.skipif(
+    not Path(f"/proc/self/task/{os.getpid()}/children").exists(),
+    reason="this system does not tell whose child a process is",
+)
+def test_workers_do_not_outlive_a_runner_that_is_killed(fake: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(folder, "local", "2")
+    begun(folder, process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) >= 2
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while (left := [pid for pid in children if alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left
+
+
+def alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_nothing_is_done_twice(fake: Any, tmp_path: Path) -> None:
@@ -149,14 +175,14 @@ def test_progress_counts_rows_up_to_all(fake: Any, tmp_path: Path) -> None:
 
 def test_retry_computes_failures_anew(fake: Any, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
-    dying = partial(fake.FakePlace, 0.0)
+    dying = partial(fake.FakeWorker, 0.0)
     refs = fake.photos(2, "killer")
-    first = fake.run(tmp_path / "run", refs, "local", options={"workers": 1}, make_place=dying)
+    first = fake.run(tmp_path / "run", refs, "local", options={"workers": 1}, make_worker=dying)
     assert first.failed > 0
     marker.touch()
-    well = partial(fake.FakePlace, 0.0, str(marker))
-    again = fake.run(tmp_path / "run", refs, make_place=well)
+    well = partial(fake.FakeWorker, 0.0, str(marker))
+    again = fake.run(tmp_path / "run", refs, make_worker=well)
     assert (again.done, again.kept, again.failed, again.failed_before) == (0, 9, 0, first.failed)
-    retried = fake.run(tmp_path / "run", refs, make_place=well, retry=True)
+    retried = fake.run(tmp_path / "run", refs, make_worker=well, retry=True)
     assert (retried.done, retried.failed, retried.failed_before) == (first.failed, 0, 0)
     assert {row["error"] for row in fake.rows(tmp_path / "run")} == {""}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +82,8 @@ def test_rows_come_back_as_they_went_in(fake: Any, filled: Path) -> None:
 
 def test_many_parts_become_one_and_readers_see_no_difference(fake: Any, tmp_path: Path) -> None:
     store = PartStore(tmp_path / "run", fake.info())
-    place = fake.FakePlace(0.0)
-    for unit in fake.units(fake.photos(12)):
+    place = fake.FakeWorker(0.0)
+    for unit in fake.items(fake.photos(12)):
         store.append(place.work(unit).rows)
     assert len(parts_of(store.results)) == 9
     before = read_rows(tmp_path / "run")
@@ -93,7 +95,7 @@ def test_many_parts_become_one_and_readers_see_no_difference(fake: Any, tmp_path
 
 def test_of_two_rows_with_one_key_the_good_one_counts(fake: Any, tmp_path: Path) -> None:
     store = PartStore(tmp_path / "run", fake.info())
-    (good,) = fake.FakePlace(0.0).work(fake.units(fake.photos(1), settings=1)[0]).rows
+    (good,) = fake.FakeWorker(0.0).work(fake.items(fake.photos(1), settings=1)[0]).rows
     bad = {**good, "success": None, "error": "lost", "error_kind": "lost"}
     for row in (bad, good, bad, {**good, "seconds": 5.0}):
         store.append([row])
@@ -102,13 +104,20 @@ def test_of_two_rows_with_one_key_the_good_one_counts(fake: Any, tmp_path: Path)
     assert store.finished() == {good["key"]: ""}
 
 
+def exchange(part: Path, table: Any) -> None:
+    """Put a table in the place of a part, as another version or program would have written it."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, part)
+    part.rename(part.with_name(f"part-{hashlib.sha256(part.read_bytes()).hexdigest()[:32]}.parquet"))
+
+
 def test_results_from_before_a_column_was_added_are_read(filled: Path) -> None:
     import pyarrow.parquet as pq
 
     before = read_rows(filled).to_pylist()
     for part in parts_of(filled / "results"):
-        table = pq.read_table(part)
-        pq.write_table(table.drop_columns(["curve_of"]), part)
+        exchange(part, pq.read_table(part).drop_columns(["curve_of"]))
     assert before
     assert read_rows(filled).to_pylist() == [{**row, "curve_of": ""} for row in before]
 
@@ -133,17 +142,32 @@ def test_damage_in_any_column_is_found_and_its_rows_are_computed_again(fake: Any
     assert fake.rows(tmp_path / "run") == before
 
 
+def test_no_flipped_bit_is_taken_for_a_result(fake: Any, filled: Path) -> None:
+    before, (part,), moments = fake.rows(filled), parts_of(filled / "results"), random.Random(1)
+    good = part.read_bytes()
+    for _ in range(100):
+        bad, bit = bytearray(good), moments.randrange(8 * len(good))
+        bad[bit // 8] ^= 1 << bit % 8
+        part.write_bytes(bad)
+        with pytest.warns(UserWarning, match=f"{part.name} is damaged .*hash"):
+            assert fake.rows(filled) == []
+    summary = fake.run(filled, fake.photos(3))
+    assert (summary.kept, summary.done, len(summary.damaged)) == (0, 9, 1)
+    assert fake.rows(filled) == before
+    assert part.with_suffix(".damaged").read_bytes() == bad
+
+
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.EACCES, errno.EIO])
 def test_a_part_that_cannot_be_read_just_now_is_not_set_aside(
     fake: Any, filled: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     from art_crop.bench import part_store
 
-    def refused(path: Path) -> Any:
+    def refused(path: Path, *_: Any) -> Any:
         raise OSError(code, os.strerror(code), str(path))
 
     before = parts_of(filled / "results")
-    monkeypatch.setattr(part_store, "read_keys", refused)
+    monkeypatch.setattr(part_store, "read_part", refused)
     with pytest.raises(ArtCropError, match=rf"cannot read .*{os.strerror(code)}.*left as they are"):
         PartStore(filled, fake.info()).finished()
     assert parts_of(filled / "results") == before
@@ -156,7 +180,7 @@ def test_text_that_is_no_utf8_is_damage(fake: Any, filled: Path) -> None:
     (part,) = parts_of(filled / "results")
     table = pq.read_table(part)
     bad = pa.array([b"\xff"] * len(table), pa.binary()).view(pa.string())
-    pq.write_table(table.set_column(table.column_names.index("photo"), "photo", bad), part)
+    exchange(part, table.set_column(table.column_names.index("photo"), "photo", bad))
     with pytest.warns(UserWarning, match="damaged"):
         assert read_rows(filled).num_rows == 0
 
@@ -165,8 +189,8 @@ def test_large_parts_are_not_merged_again(fake: Any, tmp_path: Path, monkeypatch
     from art_crop.bench import part_store
 
     store = PartStore(tmp_path / "run", fake.info())
-    large, *small = fake.units(fake.photos(40), batch=40), fake.units(fake.photos(4)), fake.units(fake.photos(8))
-    place = fake.FakePlace(0.0)
+    large, *small = fake.items(fake.photos(40), batch=40), fake.items(fake.photos(4)), fake.items(fake.photos(8))
+    place = fake.FakeWorker(0.0)
     store.append(place.work(large[0]).rows)
     (kept,) = parts_of(store.results)
     monkeypatch.setattr(part_store, "_LARGE", kept.stat().st_size)
@@ -180,8 +204,8 @@ def test_large_parts_are_not_merged_again(fake: Any, tmp_path: Path, monkeypatch
 def test_parts_that_cannot_be_merged_stay(fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk with room for a part and not for all of them once more is no reason to stop."""
     store = PartStore(tmp_path / "run", fake.info())
-    for unit in fake.units(fake.photos(12)):
-        store.append(fake.FakePlace(0.0).work(unit).rows)
+    for unit in fake.items(fake.photos(12)):
+        store.append(fake.FakeWorker(0.0).work(unit).rows)
     before, parts = read_rows(tmp_path / "run"), parts_of(store.results)
 
     def full(table: Any) -> str:

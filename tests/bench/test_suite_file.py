@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from art_crop.bench.suite import Suite
 from art_crop.bench.suite_file import SuiteError, load_suite, shipped_suites
@@ -91,7 +92,8 @@ def test_a_suite_becomes_its_settings(tmp_path: Path) -> None:
         ('name = "mine"', 'name = "mine"\nthreads = 0', ["threads", "at least 1"]),
         ('name = "mine"', 'name = "mine"\nthreads = true', ["threads", "whole number", "True"]),
         ("seeds = [0, 1]", "seeds = [1, 1]", ["seeds", "different"]),
-        ("seeds = [0, 1]", "seeds = [9223372036854775808]", ["seeds", "from 0 to 2**53"]),
+        ("seeds = [0, 1]", "seeds = [9007199254740993]", ["seeds", "from 0 to 2**53"]),
+        ("seeds = [0, 1]", "seeds = [9223372036854775808]", ["seeds[0]", "64 bits"]),
         ("width = 320", "width = -1", ["data.width", "at least 0"]),
         ("width = 320", 'width = "320"', ["data.width", "whole number", "'320'"]),
         ("width = 320", 'dataset = "foldr"', ["data.dataset", "foldr", "folder"]),
@@ -126,6 +128,31 @@ def test_a_suite_becomes_its_settings(tmp_path: Path) -> None:
         ('metrics = ["psnr"]', "protocol_options = { peek = 'cell' }", ["protocol_options", "peek", "allowed: peak"]),
         ('metrics = ["psnr"]', "protocol_options = { peak = 'row' }", ["protocol_options", "map-column", "row"]),
         ('name = "mine"', 'name = "mine', ["is not TOML", "line 2"]),
+        ('protocol = "second-peak"', 'task = "first-peak"', ["mine.toml: task: ", "first-peak", "second-peak"]),
+        ('protocol = "second-peak"', "task = 3", ["mine.toml: task: a text is needed, not 3"]),
+        ('name = "mine"', 'name = "mine"\ntask = "crop-window"', ["protocol: is the earlier name of task"]),
+        (
+            'metrics = ["psnr"]',
+            "task_options = {}\nprotocol_options = {}",
+            ["protocol_options: is the earlier name of task_options"],
+        ),
+        ('metrics = ["psnr"]', "task_options = { peek = 1 }", ["mine.toml: task_options: 'peek'"]),
+        ('method = "noise"', 'method = "noise"\nsuccess_oracle = 1', ["attack[1].success_oracle", "true or false"]),
+        ('method = "noise"', 'method = "noise"\njudged = 1', ["attack[1].judged", "true or false"]),
+        (
+            'method = "noise"',
+            'method = "noise"\njudged = true\nsuccess_oracle = true',
+            ["attack[1].judged: is the earlier name of success_oracle"],
+        ),
+        ('method = "noise"', 'method = "noise"\nsucess_oracle = true', ["did you mean 'success_oracle'"]),
+        ('method = "noise"', 'method = "noise"\nskip = [["gaze-lite"]]', ["attack[1].skip[0]", "a pair of texts"]),
+        ('method = "noise"', 'method = "noise"\nskip = [["gaze-lite", "x"]]', ["attack[1].skip[0][1]", "'strict'"]),
+        ("[models.strict]", "[models.strict]\noptoins = {}", ["models.strict.optoins", "did you mean 'options'"]),
+        ("[models.strict]", '[models.strict]\ndefences = ["b"]', ["models.strict.defences[0]", "'b'"]),
+        ("params = { max_iter = 3 }", "params = { d = 1979-05-27 }", ["attack[0].params.d", "text, a number"]),
+        ("[data]", "[data]\nfirst = [-1]", ["data.first: ", "from 0 to 2**53"]),
+        ("[data]", "[limits]\nphoto_seconds = -1\n[data]", ["limits.photo_seconds", "a number of at least 0"]),
+        (TABLE, TABLE.replace("columns =", "title = 3\ncolumns ="), ["table[0].title", "a text is needed, not 3"]),
         (TABLE, TABLE.replace("median l2", "medial l2"), ["table[0].values", "did you mean 'median l2'"]),
         (TABLE, TABLE.replace("psnr", "spnr"), ["table[0].values", "did you mean 'psnr'"]),
         (TABLE, TABLE.replace("psnr", "ssim"), ["table[0].values", "'mean ssim'; no result will have it"]),
@@ -144,7 +171,7 @@ def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, words: list[str]
 def test_a_saliency_attack_on_a_classifier_is_found_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from art_crop.bench import suite_checks, suite_file
+    from art_crop.bench import suite_checks
     from art_crop.plugins.catalogue import Entry
     from art_crop.plugins.lookup import find
     from art_crop.plugins.specs import ModelSpec
@@ -155,11 +182,8 @@ def test_a_saliency_attack_on_a_classifier_is_found_before_anything_runs(
             return Entry(spec, "art-crop-x", "1")
         return find(kind, name)  # type: ignore[arg-type]
 
-    for module in (suite_file, suite_checks):
-        monkeypatch.setattr(module, "find", with_classifier)
-    with pytest.raises(
-        SuiteError, match=r"mine.toml: attack\[0\].scored: 'strict' is a classification model.*saliency"
-    ):
+    monkeypatch.setattr(suite_checks, "find", with_classifier)
+    with pytest.raises(SuiteError, match=r"mine.toml: scored: 'strict' is a classification model.*saliency"):
         suite(tmp_path, GOOD.replace("gaze-lite-human", "some-classifier"))
 
 
@@ -175,6 +199,70 @@ def test_the_hash_is_of_what_decides_numbers(tmp_path: Path) -> None:
     assert suite(tmp_path, GOOD + '[[table]]\ntitle = "t"\nvalues = ["success"]\n').sha256 == first
     assert suite(tmp_path, GOOD.replace("width = 320", "width = 321")).sha256 != first
     assert suite(tmp_path, GOOD.replace("max_iter = 9", "max_iter = 8")).sha256 != first
+
+
+HASHES = {
+    "crop_window": "0e6f01fb21be414268113c9906ba3aed",
+    "fixed_budget": "192f1630206d9b19417726c385d74f96",
+    "icip2022_table1_2": "90fcb4f07959f52c75af9a58b4e9c928",
+    "jpeg": "bf2a922bab8e211bd657c883ebaa3cdf",
+    "minimal": "1fa96033a1fa581a712804fe3bfe97a2",
+    "smoke": "2c29b6c4b33d3b460342ab99a0b72049",
+    "transfer": "99b9a92f50928b3b232d2dcb5b6d7345",
+    "transfer_to_attention_center": "2e578a2882b2b8516bc926ce4af83105",
+}
+"""Of the shipped suites, shortened: results that were computed with version 0.1 belong to them."""
+
+
+@pytest.mark.parametrize("name", sorted(HASHES))
+def test_results_of_shipped_suites_stay_theirs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from art_crop.bench import suite_checks, suite_file
+    from art_crop.plugins.catalogue import Entry
+    from art_crop.plugins.lookup import find
+    from art_crop.plugins.specs import ModelSpec
+
+    def found(kind: Any, name: str) -> Entry:
+        spec = ModelSpec(name=name, target="none:none", summary="one", task="saliency")
+        return Entry(spec, "art-crop-tflite", "1") if kind == "model" else find(kind, name)
+
+    monkeypatch.setattr(suite_checks, "find", found)  # models of a plugin that need not be installed
+    monkeypatch.setattr(suite_file, "missing", lambda names: [])
+    assert load_suite(shipped_suites()[name]).sha256.startswith(HASHES[name])
+
+
+def test_earlier_names_of_keys_mean_the_same(tmp_path: Path) -> None:
+    old = GOOD.replace('method = "noise"', 'method = "noise"\njudged = true')
+    old = old.replace('metrics = ["psnr"]', 'metrics = ["psnr"]\nprotocol_options = { peak = "cell" }')
+    new = old.replace("judged =", "success_oracle =").replace("protocol_options =", "task_options =")
+    new = new.replace("protocol = ", "task = ")
+    assert suite(tmp_path, new).resolved() == suite(tmp_path, old).resolved()
+    assert suite(tmp_path, new).resolved()["attacks"][1]["judged"] is True
+    assert [setting.success_oracle for setting in suite(tmp_path, new).settings()] == [False] * 4 + [True] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("[" + ".".join("a" * 5000) + "]", "nested too deeply"),
+        (GOOD.replace("max_iter = 3", "max_iter = " + "1" * 5000), "mine.toml: "),
+        (GOOD.replace("max_iter = 3", "max_iter = 0x" + "f" * 5000), r"params.max_iter: .*64 bits"),
+        (
+            GOOD.replace(
+                "grid = { eps = [1.0, 2.0] }",
+                f"grid = {{ eps = [2.0], {', '.join(f'p{k} = [1, 2, 3, 4, 5, 6, 7, 8, 9]' for k in range(12))} }}",
+            ),
+            r"attack\[0\].grid: makes too many settings; a suite has at most 100,000",
+        ),
+        (GOOD.replace("seeds = [0, 1]", f"seeds = {list(range(60_000))}"), "at most 100,000"),
+    ],
+    ids=["deep list", "deep table", "long number", "long hexadecimal number", "huge grid", "many seeds"],
+)
+def test_a_suite_without_bounds_ends_in_a_sentence(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(SuiteError, match=words) as caught:
+        suite(tmp_path, text)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("name", sorted(shipped_suites()))

@@ -1,4 +1,4 @@
-"""A place whose results cost milliseconds, to kill runners at: ``python fake_place.py RUN [EXECUTOR [WORKERS]]``.
+"""A worker whose results cost milliseconds, to kill runners at: ``python fake_worker.py RUN [EXECUTOR [WORKERS]]``.
 
 Photos need not exist. One named "killer" kills its worker: always, or, with a marker, the first time only.
 """
@@ -20,25 +20,25 @@ from art_crop.bench.part_store import PartStore
 from art_crop.bench.runner import Summary, execute
 from art_crop.bench.store import RunInfo, read_rows
 from art_crop.bench.suite import Setting
-from art_crop.bench.units import Finished, PhotoRef, Unit, units_of
+from art_crop.bench.units import Finished, PhotoRef, WorkItem, work_items
 from art_crop.plugins.registry import load_executor
 
 
 @dataclass
-class FakePlace:
+class FakeWorker:
     seconds: float = 0.002
     marker: str = ""
     log: str = ""
 
-    def work(self, unit: Unit) -> Finished:
-        finished = Finished(unit)
-        for photo in unit.photos:
+    def work(self, item: WorkItem) -> Finished:
+        finished = Finished(item)
+        for photo in item.photos:
             if photo.name == "killer":
                 self.die()
             if photo.name == "broken":
-                raise RuntimeError("a bug of the place")
+                raise RuntimeError("a bug of the worker")
             time.sleep(self.seconds)
-            row = blank_row(unit, photo, "fake")
+            row = blank_row(item, photo, "fake")
             number = int(hashlib.sha256(row["key"].encode()).hexdigest()[:8], 16) / 2**32
             finished.rows.append({**row, "success": number > 0.5, "l2": number, "metrics": {"shift": number}})
             if self.log:
@@ -54,11 +54,11 @@ class FakePlace:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def refuse() -> FakePlace:
+def refuse() -> FakeWorker:
     raise ValueError("no such model")
 
 
-def die_at_once() -> FakePlace:
+def die_at_once() -> FakeWorker:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
 
@@ -68,12 +68,12 @@ def photos(count: int, *more: str) -> list[PhotoRef]:
     return [PhotoRef(name, f"/nowhere/{name}", hashlib.sha256(name.encode()).hexdigest()) for name in names]
 
 
-def units(refs: list[PhotoRef], settings: int = 3, batch: int = 4) -> list[Unit]:
+def items(refs: list[PhotoRef], settings: int = 3, batch: int = 4) -> list[WorkItem]:
     keyed = [
         (Setting("method", "fake", "", "model", False, (), "", {"eps": float(eps)}, 0), f"setting {eps}")
         for eps in range(settings)
     ]
-    return units_of(keyed, refs, batch)
+    return work_items(keyed, refs, batch)
 
 
 def info(**changes: Any) -> RunInfo:
@@ -93,9 +93,9 @@ def info(**changes: Any) -> RunInfo:
 
 def run(folder: Path, refs: list[PhotoRef], executor: str = "in-process", **kwargs: Any) -> Summary:
     options = kwargs.pop("options", {})
-    make_place = kwargs.pop("make_place", FakePlace)
+    make_worker = kwargs.pop("make_worker", FakeWorker)
     engine = load_executor(executor, **options)
-    return execute(units(refs), PartStore(folder, info()), engine, make_place, **{"every": 0.1, **kwargs})
+    return execute(items(refs), PartStore(folder, info()), engine, make_worker, **{"every": 0.1, **kwargs})
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
@@ -106,5 +106,5 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     workers = {"workers": int(sys.argv[3])} if len(sys.argv) > 3 else {}
-    place = partial(FakePlace, 0.004, "", str(folder) + ".log")
-    print(run(folder, photos(60), *sys.argv[2:3], options=workers, make_place=place))
+    make = partial(FakeWorker, 0.004, "", str(folder) + ".log")
+    print(run(folder, photos(60), *sys.argv[2:3], options=workers, make_worker=make))
