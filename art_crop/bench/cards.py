@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from art_crop.bench.measures import TASK, known, measure, reached
 from art_crop.bench.resolved import task_sha256
-from art_crop.bench.results import Completeness, Frame, completeness, load_run
+from art_crop.bench.results import Completeness, completeness, load_run
 from art_crop.bench.statistics import per_photo
 from art_crop.bench.store import RunInfo
 from art_crop.bench.tables import grouped

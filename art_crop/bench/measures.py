@@ -102,7 +102,7 @@ TASK = TaskMeasures(
         note="the photos are parted at the median ratio of second to first peak",
     ),
 )
-"""Saliency's: a shift is 0 where the peak was before and 1 at its target; ``way`` is the distance between, in pixels."""
+"""Saliency's: a shift is 0 where the peak was before and 1 at its target; ``way`` is the distance in pixels."""
 _SHARES = {"success": Share("success", "success"), "success-before": Share("success before", "success_before", False)}
 _SHARES |= TASK.shares
 LABELS = {
@@ -121,7 +121,7 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """An estimate over ``n`` photos with its 95% interval; ``bare`` where it has none: a largest value, a single photo."""
+    """An estimate over ``n`` photos with its 95% interval; ``bare`` without one: a largest value, a single photo."""
 
     n: int
     interval: Interval | None = None
@@ -208,7 +208,7 @@ def measure(name: Any) -> Measure:
         allowed = ", ".join([*_SHARES, *(f"{kind} X" for kind in _ESTIMATES)])
         more = f"(X a metric or {', '.join(COLUMNS[:5])}), each with or without 'of successes'"
         raise InvalidInputError(f"values: {name!r} is no measure; {near}allowed: {allowed} {more}")
-    kind = next((one for one in _ESTIMATES if one == match[1]), "mean")
+    kind: Kind = next((one for one in _ESTIMATES if one == match[1]), "mean")
     label = f"{kind} {LABELS.get(match[2], match[2].replace('_', ' '))}{after}"
     return Measure(name, label, kind, match[2], bool(found), match[2] in TASK.percent)
 

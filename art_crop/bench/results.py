@@ -113,9 +113,10 @@ class Frame:
 
     def curves(self, rows: NDArray[np.intp]) -> list[Values]:
         """Give the curves of some rows, those that have one; an entry that is null or NaN is the one before it."""
-        found = pl.Series(self.table.column("curve").take(arrow().array(rows)).to_pylist(), dtype=pl.List(pl.Float64))
-        steady = (curve.fill_nan(None).forward_fill().fill_null(float("inf")) for curve in found if curve is not None)
-        return [curve.to_numpy() for curve in steady if len(curve)]
+        found = self.table.column("curve").take(arrow().array(rows)).to_pylist()
+        curves = [np.asarray(curve, dtype=np.float64) for curve in found if curve]
+        last = [np.maximum.accumulate(np.where(np.isnan(one), -1, np.arange(len(one)))) for one in curves]
+        return [np.where(at < 0, np.inf, one[at]) for one, at in zip(curves, last, strict=True)]
 
     def rows(self, indices: NDArray[np.intp], columns: list[str] | None = None) -> list[dict[str, Any]]:
         """Give some rows as dictionaries."""

@@ -18,7 +18,7 @@ from art_crop.metrics.intervals import Interval, mean_interval, wilson_interval
 __all__ = ["holm", "mcnemar", "mid_quantiles", "per_photo", "share_of_photos", "sign_flip"]
 
 _EXACT = 32  # differences whose signs are all tried: two halves of 2**16 sums each
-_LARGEST = 16  # of more differences, those whose signs are all tried
+_LARGEST = 12  # of more differences, those whose signs are all tried
 
 Values = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def mid_quantiles(table: NDArray[np.float64]) -> tuple[Values, Values, Values]:
 def sign_flip(differences: ArrayLike) -> float:
     """Compute the two-sided p-value of a mean difference of pairs (n,): how often random signs give as large a sum.
 
-    Exact for up to 32 differences that are not 0. Of more, all signs of the 16 largest are tried, and the sum of the
+    Exact for up to 32 differences that are not 0. Of more, all signs of the 12 largest are tried, and the sum of the
     others is normal with its exact variance: a mean that a few photos decide is tested by these. No difference has
     p = 1. Raises :class:`~art_crop.errors.InvalidInputError` for differences that are not finite.
     """

@@ -85,21 +85,19 @@ class Group(NamedTuple):
 def grouped(data: pl.DataFrame, keys: Sequence[str], measures: Sequence[tuple[Measure, pl.Expr]]) -> Iterator[Group]:
     """Estimate measures, each with the expression of its rows' values, for every combination of ``keys``, in order."""
     names = [f"_{k}" for k in range(len(measures))]
-    values = data.select(*keys, "_photo", "_failed", *(e.alias(n) for n, (_, e) in zip(names, measures, strict=True)))
-    photos = values.group_by(*keys, "_photo", maintain_order=True).agg(
-        *(pl.col(n).max() if one.kind == "largest" else pl.col(n).mean() for n, (one, _) in zip(names, measures, strict=True)),
-        _failed=pl.col("_failed").sum(),
-    )  # fmt: skip
-    cells = photos.group_by(*keys, maintain_order=True).agg(
-        pl.col(names).drop_nulls(), photos=(pl.col("_failed") > 0).sum(), rows=pl.col("_failed").sum()
-    )
+    values = data.select(*keys, "_photo", "_failed", **{f"_{k}": values for k, (_, values) in enumerate(measures)})
+    largest = {name for name, (one, _) in zip(names, measures, strict=True) if one.kind == "largest"}
+    means = [pl.col(name).max() if name in largest else pl.col(name).mean() for name in names]
+    photos = values.group_by(*keys, "_photo", maintain_order=True).agg(*means, pl.col("_failed").sum())
+    failed = {"_photos": (pl.col("_failed") > 0).sum(), "_rows": pl.col("_failed").sum()}
+    cells = photos.group_by(*keys, maintain_order=True).agg(pl.col(names).drop_nulls(), **failed)
     for row in cells.sort(*keys, nulls_last=True).iter_rows(named=True):
-        found = tuple(one.cell(np.array(row[n], np.float64)) for n, (one, _) in zip(names, measures, strict=True))
-        yield Group(tuple(row[key] for key in keys), found, row["photos"], row["rows"])
+        found = tuple(one.cell(np.array(row[f"_{k}"], np.float64)) for k, (one, _) in enumerate(measures))
+        yield Group(tuple(row[key] for key in keys), found, row["_photos"], row["_rows"])
 
 
 def suite_tables(frame: Frame, specs: Sequence[Mapping[str, Any]]) -> tuple[list[Table], list[str]]:
-    """Make the tables that a suite asks for, or such as fit its rows where it asks for none; and say what is wrong with some."""
+    """Make the tables that a suite asks for, or such as fit its rows where it asks for none; and say what is wrong."""
     tables, problems = [], []
     for spec in specs or [{"values": _default_values(frame)}]:
         name = f"table {spec.get('title', 'Results' if not specs else '')!r}"
@@ -188,13 +186,14 @@ def ratio_split(frame: Frame) -> list[Table]:
 def _in_facts(frame: Frame, name: str) -> pl.Series:
     """A number that stands in the facts of rows alone."""
     facts = pl.Series(pl.from_arrow(frame.table.column("facts")), dtype=pl.String)
-    return facts.str.extract(rf'"{name}": ?([0-9]+\.?[0-9]*(?:[eE][-+]?[0-9]+)?)').cast(pl.Float64)
+    found: pl.Series = facts.str.extract(rf'"{name}": ?([0-9]+\.?[0-9]*(?:[eE][-+]?[0-9]+)?)').cast(pl.Float64)
+    return found
 
 
 def _lines(
-    frame: Frame, data: pl.DataFrame, rows: str, columns: str, values: list[tuple[Measure, pl.Expr]], paper: Any
+    frame: Frame, data: pl.DataFrame, rows: str, columns: str, values: Sequence[tuple[Measure, pl.Expr]], paper: Any
 ) -> tuple[Line, ...]:
-    """Lines of a table; several methods of one attacked model are rows of their own, and network-free ones go by theirs."""
+    """Lines of a table; several methods of one attacked model are rows of their own."""
     keys = list(dict.fromkeys([rows, *(["method"] if rows == "attacked" else []), *([columns] if columns else [])]))
     groups = list(grouped(data, keys, values))
     methods: dict[Any, set[str]] = {}

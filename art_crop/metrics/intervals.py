@@ -60,8 +60,8 @@ def mean_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
 def median_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     """Give the median of ``values`` (n,) between two of them: the order statistics that the sign test names.
 
-    It covers at least as often as asked wherever n allows (n >= 6 for 95%); below, the smallest and the largest value are
-    its ends. Raises :class:`~art_crop.errors.InvalidInputError` for no values and for values that are not finite.
+    It covers at least as often as asked wherever n allows (n >= 6 for 95%); below, its ends are the smallest and the
+    largest value. Raises :class:`~art_crop.errors.InvalidInputError` for no values and for values that are not finite.
     """
     from scipy.stats import binom
 
