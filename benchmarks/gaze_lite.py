@@ -39,7 +39,7 @@ def main() -> None:
 
     import art_crop
     from art_crop.datasets.osie import OSIE, fixation_density
-    from art_crop.metrics.saliency import auc_judd, bootstrap_interval, cc, nss
+    from art_crop.metrics.saliency import auc_judd, cc, mean_interval, nss
 
     photos = OSIE(args.osie)
     options = {} if args.weights is None else {"weights": args.weights}
@@ -63,7 +63,7 @@ def main() -> None:
                 scores[name]["cc"].append(cc(np.exp(maps[name].astype(np.float64)), teacher))
 
     def cell(values: list[float]) -> str:
-        interval = bootstrap_interval(values)
+        interval = mean_interval(values)
         return f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
     columns: dict[str, Callable[[dict[str, list[float]]], str]] = {
@@ -71,7 +71,7 @@ def main() -> None:
         "NSS": lambda s: cell(s["nss"]),
         "AUC-Judd": lambda s: cell(s["auc"]),
     }
-    print(f"OSIE, {len(photos.held_out)} held-out photos; means with bootstrap 95% intervals\n")
+    print(f"OSIE, {len(photos.held_out)} held-out photos; means with 95% intervals\n")
     print(f"| model | {' | '.join(columns)} |\n{'|---' * (len(columns) + 1)}|")
     for name, found in scores.items():
         title = "centre bias (mean fixation density of the training photos)" if name == "centre" else name

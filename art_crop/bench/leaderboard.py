@@ -71,33 +71,24 @@ def write_boards(boards: Sequence[Board], out: Path) -> list[Path]:
     write_atomic_text(written[0], as_markdown(boards))
     content = [{"suite": b.suite, "suite_sha256": b.suite_sha256, "cards": list(b.cards)} for b in boards]
     write_atomic_json(written[1], {"schema": 1, "boards": content})
-    for board in boards:
-        for card in board.cards:
-            name = re.sub(r"[^a-z0-9._-]+", "-", card["model"].lower()).strip(".-")[:60] or "model"
-            weights = str(card.get("weights_sha256") or "no-weights")[:8]
-            weights = re.sub(r"[^a-z0-9-]+", "-", weights.lower())
-            sha = re.sub(r"[^a-z0-9]+", "", card["suite_sha256"].lower())[:8]
-            written.append(out / "cards" / f"{name}-{weights}-{sha}.json")
-            write_atomic_json(written[-1], dict(card))
+    for card in (card for board in boards for card in board.cards):
+        weights = str(card.get("weights_sha256") or "no-weights")[:8]
+        named = [(card["model"], 60), (weights, 8), (card["suite_sha256"], 8)]  # with room for each
+        words = [re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip(".-")[:most] for text, most in named]
+        written.append(out / "cards" / f"{'-'.join(word or 'model' for word in words)}.json")
+        write_atomic_json(written[-1], dict(card))
     return written
 
 
 def as_markdown(boards: Sequence[Board]) -> str:
-    """Every board as a table."""
+    """Show every board as a table."""
     from art_crop.bench.report import plain_markdown
 
     lines = ["# Leaderboard", ""]
     for board in boards:
         lines += [f"## {plain_markdown(board.suite)} (`{plain_markdown(board.suite_sha256[:12])}`)", ""]
         head, *rows = board_rows(board)
-        # Brackets of an interval stand in a cell of their own, which makes no link.
-        own = [title in _NUMBERS for title in head]
-        table = [
-            [text if number else plain_markdown(text) for text, number in zip(row, own, strict=True)]
-            for row in (head, *rows)
-        ]
-        lines += [f"| {' | '.join(table[0])} |", "|" + "---|" * len(table[0])]
-        lines += [*(f"| {' | '.join(row)} |" for row in table[1:]), ""]
+        lines += [_markdown(head, head), "|" + "---|" * len(head), *(_markdown(row, head) for row in rows), ""]
         lines += [line for text in notices(board) for line in (f"> {plain_markdown(text)}", "")]
     lines.append(
         "Robust: share of photos that no attack of the suite took to its goal, with the 95% Wilson interval; a photo "
@@ -107,8 +98,16 @@ def as_markdown(boards: Sequence[Board]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _markdown(row: Sequence[str], head: Sequence[str]) -> str:
+    """A line of a table; brackets of an interval stand in a cell of their own, which makes no link."""
+    from art_crop.bench.report import plain_markdown
+
+    cells = (text if own in _NUMBERS else plain_markdown(text) for text, own in zip(row, head, strict=True))
+    return f"| {' | '.join(cells)} |"
+
+
 def notices(board: Board) -> list[str]:
-    """What a reader of the ranks has to know: runs that lack something, and photos that are not the same."""
+    """List what a reader of the ranks has to know: runs that lack something, and photos that are not the same."""
     found = []
     for card in board.cards:
         if card.get("finished") is False:
@@ -124,7 +123,7 @@ def notices(board: Board) -> list[str]:
 
 
 def board_rows(board: Board) -> list[list[str]]:
-    """Heading and lines of a board as text; columns of quality models only where there is one."""
+    """Give heading and lines of a board as text; columns of quality models only where there is one."""
     quality = any(card.get("quality") for card in board.cards)
     head = ["rank", "model", "robust", "photos", "strongest attack", "weights", "art_crop", "machine"]
     rows = [head + (["R", "relative gain"] if quality else [])]
@@ -198,13 +197,10 @@ def _rank(card: Card) -> tuple[float, float, str]:
 def _doubts(card: Card) -> list[str]:
     """Why this model has no rank, or what errors leave open."""
     errors, unknown = card.get("errors"), card["robust"].get("unknown")
-    why = ""
-    if errors:
-        failed = [one for one in card["attacks"] if one.get("errors")]
-        named = dict.fromkeys(
-            one["method"] + (f" from {one['attacked']}" if one.get("attacked") else "") for one in failed
-        )
-        why = f"{errors} of its results ended with an error" + (f" ({', '.join(named)})" if named else "")
+    failed = (one for one in card["attacks"] if one.get("errors"))
+    named = dict.fromkeys(f"{one['method']}{_source(one)}" for one in failed)
+    which = f" ({', '.join(named)})" if named else ""
+    why = f"{errors} of its results ended with an error{which}" if errors else ""
     if not card["robust"]["n"]:
         reason = why or "no result says whether an attack reached its goal"
         return [f"{card['model']} has no rank, for of no photo it is known whether it is robust: {reason}."]
@@ -224,8 +220,11 @@ def _strongest(card: Card) -> str:
     if best["success"]["estimate"] <= 0:
         return "none succeeded"
     budget = "" if best.get("eps") is None else f" at {best['eps']:g}"
-    source = f" from {best['attacked']}" if best.get("attacked") else ""
-    return f"{best['method']}{source}{budget}: {100 * best['success']['estimate']:.0f}%"
+    return f"{best['method']}{_source(best)}{budget}: {100 * best['success']['estimate']:.0f}%"
+
+
+def _source(attack: Mapping[str, Any]) -> str:
+    return f" from {attack['attacked']}" if attack.get("attacked") else ""
 
 
 def _estimate(numbers: Mapping[str, float] | None) -> str:

@@ -1,33 +1,111 @@
-"""The numbers that a cell of a report's table may hold, by the names of :mod:`art_crop.bench.table_spec`.
+"""The numbers that a cell of a report's table may hold, by the names that a suite's ``[[table]]`` gives them.
 
-A cell's unit is the photo: several results of one photo are their mean, or for the largest value, all looked at.
+A measure is a share (``success``, ``success-before``, or one that a task adds), or ``mean X``, ``median X``, ``clipped
+mean X`` or ``largest X``, X being a column or a metric (a metric's name alone is its mean); each may end in ``of
+successes``. A cell's unit is the photo: several results of one photo are their mean, or for the largest value, all
+looked at. What one task alone measures stands in :data:`TASK`, and no other module of results knows of it.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from art_crop.bench.frame import Frame
-from art_crop.bench.statistics import mean_interval, median_interval, per_photo, share_of_photos
-from art_crop.bench.table_spec import Kind, parse_measure
+from art_crop.bench.table_spec import COLUMNS, nearest
+from art_crop.errors import InvalidInputError
 from art_crop.metrics.intervals import Interval
 
-__all__ = ["LABELS", "Cell", "Measure", "at_target", "measure", "reached"]
+if TYPE_CHECKING:
+    import polars as pl
 
-Mask = NDArray[np.bool_]
+    from art_crop.bench.results import Frame
+
+__all__ = ["LABELS", "TASK", "Cell", "Measure", "Share", "Split", "TaskMeasures", "known", "measure", "reached"]
+
+Kind = Literal["share", "mean", "median", "clipped mean", "largest"]
 Values = NDArray[np.float64]
+_ESTIMATES: tuple[Kind, ...] = ("mean", "median", "clipped mean", "largest")
 
-_SHIFTS = ("shift", "peak-shift", "mean-clipped-shift", "shift-over-width")
+
+@dataclass(frozen=True)
+class Share:
+    """A share of photos: its heading, and which are in it as an SQL expression of columns.
+
+    With ``of_open`` photos that were a success before the attack are left out, for there was nothing to do.
+    """
+
+    label: str
+    sql: str
+    of_open: bool = True
+
+
+@dataclass(frozen=True)
+class Split:
+    """A table of photos parted at the median of a number: a share of those below the median, and of the others."""
+
+    by: str
+    share: str
+    title: str
+    halves: tuple[str, str]
+    note: str
+
+
+@dataclass(frozen=True)
+class TaskMeasures:
+    """What a task adds to the measures that every result has.
+
+    Attributes:
+        shares: By name.
+        verdict: The share that says whether an attack reached its goal where the result itself does not.
+        summary: Measures for tables and comparisons that nobody has specified.
+        percent: Numbers that are shown in percent, as the papers print them.
+        particular: Further numbers of which a comparison of means says nothing.
+        split: A table of photos parted in two.
+    """
+
+    shares: Mapping[str, Share]
+    verdict: str
+    summary: tuple[str, ...]
+    percent: Collection[str]
+    particular: Collection[str]
+    split: Split
+
+
+AT_TARGET = 0.1
+"""A peak that misses its target by at most this share of the way that it had to go has reached it."""
+NEAR = 16.0
+"""Pixels, a cell of a cropper's map: a peak no further from its target is near it."""
+TASK = TaskMeasures(
+    shares={
+        # 1.1 - 1 is a little more than 0.1 in binary.
+        "share-at-target": Share("at the target", f"abs(shift - 1) <= {AT_TARGET} + 1e-9"),
+        "share-within-16px": Share(
+            "at the target, or within 16 px",
+            f"abs(way) * abs(shift - 1) <= greatest(abs(way) * {AT_TARGET}, {NEAR}) + 1e-6",
+        ),
+        "share-over-90": Share("shift over 90%", "shift > 0.9", of_open=False),
+    },
+    verdict="share-at-target",
+    summary=("share-at-target", "clipped mean shift"),
+    percent=("shift", "peak-shift", "mean-clipped-shift", "shift-over-width"),
+    particular=("ratio", "way", "shown", "symmetric"),
+    split=Split(
+        by="ratio",
+        share="share-at-target",
+        title="Strong first peaks and near ties",
+        halves=("strong first peak", "near tie"),
+        note="the photos are parted at the median ratio of second to first peak",
+    ),
+)
+"""Saliency's: a shift is 0 where the peak was before and 1 at its target; ``way`` is the distance in pixels."""
+_SHARES = {"success": Share("success", "success"), "success-before": Share("success before", "success_before", False)}
+_SHARES |= TASK.shares
 LABELS = {
-    "share-at-target": "at the target",
-    "share-within-16px": "at the target, or within 16 px",
-    "share-over-90": "shift over 90%",
-    "success": "success",
-    "success-before": "success before",
     "l2": "L2",
     "linf": "L∞",
     "psnr": "PSNR (dB)",
@@ -39,20 +117,11 @@ LABELS = {
     "seconds": "time (s)",
 }
 """Headings of columns and metrics whose names are not what a reader would call them."""
-_TOLERANCE = 0.1 + 1e-9  # 1.1 - 1 is a little more than 0.1 in binary
-_NEAR = 16.0  # pixels: a cell of a cropper's map
 
 
 @dataclass(frozen=True)
 class Cell:
-    """An estimate, the number of photos behind it, and its interval; nothing measured has n = 0 and neither.
-
-    Attributes:
-        n: Photos.
-        interval: Estimate with the ends of its 95% interval; None where there is none.
-        bare: A value without an interval: a largest one, or the mean of a single photo, whose resamples would all be
-            the same.
-    """
+    """An estimate over ``n`` photos with its 95% interval; ``bare`` without one: a largest value, a single photo."""
 
     n: int
     interval: Interval | None = None
@@ -64,7 +133,7 @@ class Cell:
         return self.interval.estimate if self.interval is not None else self.bare
 
     def as_json(self) -> dict[str, Any]:
-        """n, estimate, and low and high where there is an interval."""
+        """Give n, estimate, and low and high where there is an interval."""
         if self.interval is not None:
             return {"n": self.n, **self.interval._asdict()}
         return {"n": self.n} if self.bare is None else {"n": self.n, "estimate": self.bare}
@@ -72,16 +141,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Measure:
-    """One column of a table.
-
-    Attributes:
-        name: As the suite has it.
-        label: Heading.
-        kind: What is computed.
-        column: Of which column or metric.
-        of_successes: Only of rows that succeeded.
-        percent: Shown in percent, as the papers print it.
-    """
+    """One column of a table: what is computed (``kind``) of which column, metric or share, and how it is shown."""
 
     name: str
     label: str
@@ -90,94 +150,94 @@ class Measure:
     of_successes: bool = False
     percent: bool = False
 
-    def values(self, frame: Frame) -> Values:
-        """The value of every row, NaN where the measure does not apply; shares are 0 and 1."""
-        if self.column == "share-at-target":
-            values = at_target(frame)
-        elif self.column == "share-within-16px":
-            values = _within(frame)
-        elif self.column == "share-over-90":
-            shift = frame.numbers("shift")
-            values = np.where(np.isnan(shift), np.nan, shift > 0.9)
-        elif self.column == "success":
-            values = _success(frame)
-        elif self.column == "success-before":
-            values = frame.numbers("success_before")
-        else:
-            values = frame.numbers(self.column)
-            if self.kind == "clipped mean":
-                values = np.clip(values, 0, 1)
-        kept = frame.measured & (reached(frame) == 1) if self.of_successes else frame.measured
-        return np.where(kept, values, np.nan)
+    def of(self, data: pl.DataFrame) -> pl.Expr:
+        """Express the value of every row, float64: null where the measure does not apply; shares are 0 and 1."""
+        import polars as pl
 
-    def cell(self, values: Values, photos: NDArray[np.int64], mask: Mask) -> Cell:
-        """The number of some rows, from :meth:`values` and from the photo of every row."""
-        kept = mask & ~np.isnan(values)
-        found, of = values[kept], photos[kept]
-        if not len(found):
-            return Cell(0)
-        if self.kind == "largest":
-            return Cell(len(np.unique(of)), bare=float(found.max()))
-        found = per_photo(found, of)
-        if len(found) == 1 and (self.kind != "share" or found[0] not in (0, 1)):
-            return Cell(1, bare=float(found[0]))
-        kind = {"share": share_of_photos, "median": median_interval}.get(self.kind, mean_interval)
-        return Cell(len(found), kind(found))
+        if self.kind == "share":
+            value = _share(_SHARES[self.column], data)
+        else:
+            value = pl.col(self.column).cast(pl.Float64) if self.column in data.columns else pl.lit(None, pl.Float64)
+            value = value.clip(0, 1) if self.kind == "clipped mean" else value
+        kept = pl.col("_measured") & (_reached(data) == 1) if self.of_successes else pl.col("_measured")
+        return pl.when(kept).then(value)
+
+    def cell(self, photos: Values) -> Cell:
+        """Estimate from the values of photos (n,): their means, or their largest."""
+        from art_crop.bench.statistics import share_of_photos
+        from art_crop.metrics.intervals import mean_interval, median_interval
+
+        n = len(photos)
+        if n == 0 or self.kind == "largest":
+            return Cell(n, bare=float(photos.max()) if n else None)
+        if n == 1 and (self.kind != "share" or photos[0] not in (0, 1)):
+            return Cell(1, bare=float(photos[0]))
+        if self.kind in ("share", "median"):
+            return Cell(n, share_of_photos(photos) if self.kind == "share" else median_interval(photos))
+        mean, low, high = mean_interval(photos)
+        clipped = self.kind == "clipped mean"
+        least, most = 0.0 if clipped or self.column in COLUMNS else low, 1.0 if clipped else high
+        return Cell(n, Interval(mean, max(least, low), min(most, high)))
 
     def text(self, value: float) -> str:
-        """A value as tables show it."""
+        """Show a value as tables do."""
         if self.percent:
             return f"{round(100 * value, 1) + 0.0:.1f}%"  # + 0.0: there is no minus nought
-        if self.kind == "largest":  # whether a budget of 10 was kept is a question of the fifth digit
-            return f"{value + 0.0:.5g}"
         value += 0.0
+        if self.kind == "largest":  # whether a budget of 10 was kept is a question of the fifth digit
+            return f"{value:.5g}"
         if abs(value) >= 1_000:
             return f"{value:.0f}"
-        if abs(value) >= 10 or value == 0:
-            return f"{value:.1f}"
-        return f"{value:#.3g}"  # with its zeros, so that a column's numbers have one length
+        # With its zeros, so that a column's numbers have one length.
+        return f"{value:.1f}" if abs(value) >= 10 or value == 0 else f"{value:#.3g}"
 
 
-def measure(name: str) -> Measure:
-    """The measure of a name.
+def measure(name: Any) -> Measure:
+    """Give the measure of a name; whether results have its column is not asked here.
 
     Raises:
-        InvalidInputError: It is none; the message says which there are.
+        InvalidInputError: It is none; the message says which there are, and the nearest.
     """
-    kind, column, of_successes = parse_measure(name)
-    label = LABELS.get(column, column.replace("_", " "))
-    label = label if kind == "share" else f"{kind} {label}"
-    label += " of successes" if of_successes else ""
-    return Measure(name, label, kind, column, of_successes, kind == "share" or column in _SHIFTS)
+    text, found = re.subn(r"\s+of successes$", "", name.strip()) if isinstance(name, str) else ("", 0)
+    match = re.fullmatch(r"(?:(clipped mean|mean|median|largest)\s+)?([a-z0-9_.-]+)", text)
+    after = " of successes" if found else ""
+    if text in _SHARES:
+        return Measure(name, _SHARES[text].label + after, "share", text, bool(found), percent=True)
+    if match is None or text in _ESTIMATES or text.startswith(("share-", "success-")):
+        near = nearest(text, [*_SHARES, *(f"{kind} {column}" for kind in _ESTIMATES for column in COLUMNS)])
+        allowed = ", ".join([*_SHARES, *(f"{kind} X" for kind in _ESTIMATES)])
+        more = f"(X a metric or {', '.join(COLUMNS[:5])}), each with or without 'of successes'"
+        raise InvalidInputError(f"values: {name!r} is no measure; {near}allowed: {allowed} {more}")
+    kind: Kind = next((one for one in _ESTIMATES if one == match[1]), "mean")
+    label = f"{kind} {LABELS.get(match[2], match[2].replace('_', ' '))}{after}"
+    return Measure(name, label, kind, match[2], bool(found), match[2] in TASK.percent)
 
 
-def at_target(frame: Frame) -> Values:
-    """1 where the peak ended within 10% of its way to the target, else 0; NaN where it had no way to go."""
-    shift = _shift(frame)
-    return np.where(np.isnan(shift), np.nan, np.abs(shift - 1) <= _TOLERANCE)
-
-
-def _shift(frame: Frame) -> Values:
-    """The shift of photos whose peak was not at the target before."""
-    return np.where(frame.numbers("success_before") == 1, np.nan, frame.numbers("shift"))
-
-
-def _within(frame: Frame) -> Values:
-    """1 where the peak ended within 10% of its way to the target or within 16 pixels of it; NaN without a way."""
-    shift, way = _shift(frame), frame.numbers("way")
-    with np.errstate(divide="ignore"):
-        reach = np.maximum(_TOLERANCE, _NEAR / np.abs(way) + 1e-9)
-    return np.where(np.isnan(shift) | np.isnan(way), np.nan, np.abs(shift - 1) <= reach)
+def known(data: pl.DataFrame, *names: str) -> list[str]:
+    """List those of some measures of which some row has a value."""
+    return [name for name in names if data.select(measure(name).of(data).is_not_null().any()).item()]
 
 
 def reached(frame: Frame) -> Values:
-    """1 where the attack did what it was for: by the protocol's verdict, and where it gives none, at the target.
+    """Tell of each row whether the attack did what it was for, 1 or 0: the result's own verdict, else the task's.
 
-    NaN for photos that were a success before: they are left out, not judged by their shift instead.
+    NaN for photos that were a success before: they are left out, not judged by another number instead.
     """
-    return np.where(np.isnan(frame.numbers("success")), at_target(frame), _success(frame))
+    found = frame.data.select(_reached(frame.data)).to_series()
+    return np.asarray(found.fill_null(float("nan")).to_numpy())
 
 
-def _success(frame: Frame) -> Values:
-    """The protocol's verdict, of photos that the attack had something to do for."""
-    return np.where(frame.numbers("success_before") == 1, np.nan, frame.numbers("success"))
+def _reached(data: pl.DataFrame) -> pl.Expr:
+    import polars as pl
+
+    return pl.coalesce(_share(_SHARES[name], data) for name in ("success", TASK.verdict))
+
+
+def _share(share: Share, data: pl.DataFrame) -> pl.Expr:
+    import polars as pl
+
+    inside = pl.sql_expr(share.sql)
+    if not set(inside.meta.root_names()) <= set(data.columns):
+        return pl.lit(None, pl.Float64)
+    before = pl.col("success_before").fill_null(value=False)
+    return pl.when(~before if share.of_open else True).then(inside.cast(pl.Float64))

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import polars as pl
 
-from art_crop.bench.completeness import Completeness, completeness
-from art_crop.bench.frame import Frame, load_run
 from art_crop.bench.protocols import PROTOCOLS
+from art_crop.bench.results import Completeness, Frame, completeness, load_run
 from art_crop.bench.store import DamagedPartWarning, RunInfo
 from art_crop.bench.tables import Table, ratio_split, suite_tables
 
@@ -43,7 +42,7 @@ class Summary:
         title: Of the suite.
         paper: That the suite reproduces, "" for none.
         photos: Photos with at least one result.
-        tables: As the suite asks for, and the split at the median ratio of peaks.
+        tables: As the suite asks for, and the task's split.
         errors: Rows that failed, grouped.
         left_out: Rows without a number that are no failure, grouped.
         completeness: How much of it is there.
@@ -70,7 +69,7 @@ class Summary:
     @property
     def seconds(self) -> float:
         """Time that the attacks took, all together."""
-        return float(np.nansum(self.frame.numbers("seconds")))
+        return float(self.frame.data["seconds"].sum())
 
     @property
     def machine(self) -> str:
@@ -113,13 +112,13 @@ def summarise(run: Path) -> Summary:
 
     Raises:
         InvalidInputError: The folder holds no run, or one of another layout.
-        MissingDependencyError: Without pyarrow.
+        MissingDependencyError: Without pyarrow or Polars.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DamagedPartWarning)
         info, frame = load_run(run)
     # Where the run lies on this machine is nobody's business who reads its report.
-    notices = [
+    damaged = [
         str(one.message).replace(f"{run / 'results'}", "results")
         for one in caught
         if issubclass(one.category, DamagedPartWarning)
@@ -128,7 +127,6 @@ def summarise(run: Path) -> Summary:
     specs = suite.get("tables", ())
     listed = specs if isinstance(specs, (list, tuple)) else ()
     tables, problems = suite_tables(frame, [spec for spec in listed if isinstance(spec, Mapping)])
-    tables = [table for table in [*tables, *ratio_split(frame)] if table.lines]
     done = completeness(info, frame)
     return Summary(
         name=run.resolve().name,
@@ -136,12 +134,12 @@ def summarise(run: Path) -> Summary:
         frame=frame,
         title=str(suite.get("title") or info.suite),
         paper=str(suite.get("paper") or ""),
-        photos=len(np.unique(frame.photos[frame.measured])),
-        tables=tuple(tables),
-        errors=_groups(frame, failed=True),
-        left_out=_groups(frame, failed=False),
+        photos=frame.data.filter("_measured")["_photo"].n_unique(),
+        tables=tuple(table for table in [*tables, *ratio_split(frame)] if table.lines),
+        errors=_errors(frame.data.filter("_failed").select("error_kind", "error", "photo")),
+        left_out=_errors(_one_reason(frame.data.filter("_excluded"))),
         completeness=done,
-        notices=(*_gaps(done, frame), *_failures(frame), *_other_photos(info, frame), *notices, *problems),
+        notices=(*_gaps(done, frame), *_failures(frame.data), *_other_photos(info, frame), *damaged, *problems),
     )
 
 
@@ -155,35 +153,33 @@ def _gaps(done: Completeness, frame: Frame) -> list[str]:
         ]
     if not frame.measured.any():
         found.append("No photo has a result: all of them failed or were left out; the reasons are listed below.")
-    seeds = np.unique(frame.numbers("seed")[frame.measured])
-    if len(seeds[~np.isnan(seeds)]) > 1:
-        found.append(f"Each photo was attacked with {len(seeds)} seeds, and counts once, with the mean over them.")
+    seeds = frame.data.filter("_measured")["seed"].drop_nulls().n_unique()
+    if seeds > 1:
+        found.append(f"Each photo was attacked with {seeds} seeds, and counts once, with the mean over them.")
     return found
 
 
-def _failures(frame: Frame) -> list[str]:
+def _failures(data: pl.DataFrame) -> list[str]:
     """Which attacks ended with an error, and how often, the most frequent first; nothing where none did."""
-    if not frame.failed.any():
+    failed = data.filter("_failed")
+    if not len(failed):
         return []
-    texts = [frame.text(name) for name in ("method", "attacked", "scored")]
-    several = len(texts[2].present(frame.measured | frame.failed)) > 1
-    groups = frame.groups(("method", "attacked", *(("scored",) if several else ())))[frame.failed]
-    _, first, counts = np.unique(groups, return_index=True, return_counts=True)
+    several = data.filter(~pl.col("_excluded"))["scored"].n_unique() > 1
+    keys = ["method", "attacked", *(["scored"] if several else [])]
+    counts = failed.group_by(keys).len("count").sort("count", *keys, descending=[True, *(False for _ in keys)])
     found = []
-    for k in np.argsort(-counts, kind="stable"):
-        row = np.flatnonzero(frame.failed)[first[k]]
-        method, attacked, scored = (text.categories[text.codes[row]] for text in texts)
-        source = f" from {attacked}" if attacked else ""
-        found.append(f"{method}{source}{f' on {scored}' if several else ''} ({counts[k]:,})")
+    for row in counts.iter_rows(named=True):
+        source = f" from {row['attacked']}" if row["attacked"] else ""
+        target = f" on {row['scored']}" if several else ""
+        found.append(f"{row['method']}{source}{target} ({row['count']:,})")
     named = ", ".join(found[:_NAMED]) + (f", and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
-    total = int(frame.failed.sum())
-    start = "1 result ended with an error and is" if total == 1 else f"{total:,} results ended with an error and are"
-    return [f"{start} in no number: {named}; see Errors."]
+    start = "1 result" if len(failed) == 1 else f"{len(failed):,} results"
+    return [f"{start} ended with an error and {'is' if len(failed) == 1 else 'are'} in no number: {named}; see Errors."]
 
 
 def _other_photos(info: RunInfo, frame: Frame) -> list[str]:
     """A sentence where the folder has more photos than its last command asked for."""
-    wanted, found = info.data.get("photos"), len(np.unique(frame.groups(("photo_sha256", "photo"))))
+    wanted, found = info.data.get("photos"), frame.data.select("photo_sha256", "photo").n_unique()
     if not isinstance(wanted, int) or isinstance(wanted, bool) or not 0 < wanted < found:
         return []
     return [
@@ -192,21 +188,18 @@ def _other_photos(info: RunInfo, frame: Frame) -> list[str]:
     ]
 
 
-def _groups(frame: Frame, *, failed: bool) -> tuple[ErrorGroup, ...]:
-    """Rows with one kind and text of error together, the most frequent first.
+def _one_reason(left_out: pl.DataFrame) -> pl.DataFrame:
+    """Of what is left out each photo has a reason of its own, with its numbers: one stands for all of a kind."""
+    reason = pl.when(pl.col("error") != "").then(pl.col("photo") + ": " + pl.col("error")).otherwise(pl.lit(""))
+    return left_out.select("error_kind", reason.first().over("error_kind").alias("error"), "photo")
 
-    Of what is left out each photo has a reason of its own, with its numbers: there one stands for all of a kind.
-    """
-    rows = np.flatnonzero(frame.failed if failed else frame.excluded)
-    found: dict[tuple[str, str], list[Any]] = {}
-    example: dict[str, str] = {}
-    for row in frame.rows(rows, ["error_kind", "error", "photo"]):
-        kind, text = row["error_kind"] or "", row["error"] or ""
-        if not failed:
-            text = example.setdefault(kind, f"{row['photo']}: {text}" if text else "")
-        group = found.setdefault((kind, text), [0, []])
-        group[0] += 1
-        if len(group[1]) < 3 and row["photo"] not in group[1]:
-            group[1].append(row["photo"])
-    ordered = sorted(found.items(), key=lambda item: -item[1][0])[:_ERRORS]
-    return tuple(ErrorGroup(kind, text[:600], count, tuple(photos)) for (kind, text), (count, photos) in ordered)
+
+def _errors(rows: pl.DataFrame) -> tuple[ErrorGroup, ...]:
+    """Rows with one kind and text of error together, the most frequent first, with three photos of each."""
+    groups = rows.group_by("error_kind", "error", maintain_order=True).agg(
+        pl.len().alias("count"), pl.col("photo").unique(maintain_order=True).head(3)
+    )
+    ordered = groups.sort("count", descending=True, maintain_order=True).head(_ERRORS)
+    return tuple(
+        ErrorGroup(kind, text[:600], count, tuple(photos)) for kind, text, count, photos in ordered.iter_rows()
+    )

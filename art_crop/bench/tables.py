@@ -7,32 +7,28 @@ What failed has its line too, with the count, for who reads only the table would
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-from art_crop.bench.frame import Frame
-from art_crop.bench.measures import Cell, Measure, measure
+from art_crop.bench.measures import TASK, Cell, Measure, known, measure
+from art_crop.bench.results import Frame
 from art_crop.bench.table_spec import check_table
 from art_crop.errors import InvalidInputError
 
-__all__ = ["Line", "Part", "Table", "default_specs", "parts", "ratio_split", "row_labels", "suite_tables"]
+__all__ = ["Line", "Part", "Table", "grouped", "parts", "ratio_split", "suite_tables"]
 
-_SPLIT = ("scored", "attacked", "norm")
-_PARTED = 10
-
-Mask = NDArray[np.bool_]
+_MEANS = 4
+_PARTED = 10  # photos; halves of fewer say nothing themselves
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table: the row's label, the column's, a cell for each measure and the paper's numbers.
-
-    ``failed`` counts photos of which a result ended with an error.
-    """
+    """One line of a table: a cell for each measure and the paper's numbers; ``failed`` counts photos with an error."""
 
     row: str
     column: str
@@ -51,15 +47,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a report.
+    """A table of a report; ``split`` is what all its rows have in common where the run has more than that.
 
-    Attributes:
-        title: Its heading.
-        split: What all its rows have in common where the run has more: attacked, scored, norm.
-        row_title: Heading of the first column.
-        column_title: Heading of the second; "" where there is none.
-        measures: One for each cell of a line.
-        note: Text below.
+    ``column_title`` is "" where there are no columns, and ``measures`` has one for each cell of a line.
     """
 
     title: str
@@ -76,62 +66,78 @@ class Table:
         return tuple(any(line.paper[k] is not None for line in self.lines) for k in range(len(self.measures)))
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """Rows that may stand in one table."""
 
     split: Mapping[str, str]
-    mask: Mask
+    mask: NDArray[np.bool_]
+
+
+class Group(NamedTuple):
+    """Rows that agree in some columns: these, a cell for each measure, and photos and rows that failed."""
+
+    keys: tuple[Any, ...]
+    cells: tuple[Cell, ...]
+    failed_photos: int
+    failed_rows: int
+
+
+def grouped(data: pl.DataFrame, keys: Sequence[str], measures: Sequence[tuple[Measure, pl.Expr]]) -> Iterator[Group]:
+    """Estimate measures, each with the expression of its rows' values, for every combination of ``keys``, in order."""
+    names = [f"_{k}" for k in range(len(measures))]
+    values = data.select(*keys, "_photo", "_failed", **{f"_{k}": values for k, (_, values) in enumerate(measures)})
+    largest = {name for name, (one, _) in zip(names, measures, strict=True) if one.kind == "largest"}
+    means = [pl.col(name).max() if name in largest else pl.col(name).mean() for name in names]
+    photos = values.group_by(*keys, "_photo", maintain_order=True).agg(*means, pl.col("_failed").sum())
+    failed = {"_photos": (pl.col("_failed") > 0).sum(), "_rows": pl.col("_failed").sum()}
+    cells = photos.group_by(*keys, maintain_order=True).agg(pl.col(names).drop_nulls(), **failed)
+    for row in cells.sort(*keys, nulls_last=True).iter_rows(named=True):
+        found = tuple(one.cell(np.array(row[f"_{k}"], np.float64)) for k, (one, _) in enumerate(measures))
+        yield Group(tuple(row[key] for key in keys), found, row["_photos"], row["_rows"])
 
 
 def suite_tables(frame: Frame, specs: Sequence[Mapping[str, Any]]) -> tuple[list[Table], list[str]]:
-    """The tables that a suite asks for, or such as fit its rows where it asks for none; and what is wrong with some."""
-    found = [_checked(frame, spec) for spec in specs or default_specs(frame)]
-    return [table for tables, _ in found for table in tables], [problem for _, problem in found if problem]
+    """Make the tables that a suite asks for, or such as fit its rows where it asks for none; and say what is wrong."""
+    tables, problems = [], []
+    for spec in specs or [{"values": _default_values(frame)}]:
+        name = f"table {spec.get('title', 'Results' if not specs else '')!r}"
+        try:
+            own = _tables(frame, spec)
+        except InvalidInputError as error:
+            problems.append(f"{name}: {error}")
+            continue
+        lines = [line for table in own for line in table.lines]
+        names = [one.name for one in own[0].measures] if lines and frame.measured.any() else []
+        empty = [repr(one) for k, one in enumerate(names) if not any(line.cells[k].n for line in lines)]
+        problems += [f"{name}: no result has {', '.join(empty)}"] if empty else []
+        tables += own
+    return tables, problems
 
 
-def _checked(frame: Frame, spec: Mapping[str, Any]) -> tuple[list[Table], str]:
-    name = f"table {spec.get('title', '')!r}"
-    try:
-        tables = _tables(frame, spec)
-    except InvalidInputError as error:
-        return [], f"{name}: {error}"
-    lines = [line for table in tables for line in table.lines]
-    names = [one.name for one in tables[0].measures] if lines and frame.measured.any() else []
-    empty = [repr(one) for k, one in enumerate(names) if not any(line.cells[k].n for line in lines)]
-    return tables, f"{name}: no result has {', '.join(empty)}" if empty else ""
-
-
-def default_specs(frame: Frame) -> list[dict[str, Any]]:
-    """A table of successes, shifts, sizes of change and cost, as far as the rows have them."""
-    measured = frame.measured
-    wanted = {
-        "success": "success",
-        "shift": "share-at-target",
-        "clipped mean shift": "clipped mean shift",
-        "l2": "median l2",
-        "psnr": "mean psnr",
-        "seconds": "median seconds",
-    }
-    values = [name for key, name in wanted.items() if (~np.isnan(frame.numbers(key.split()[-1])[measured])).any()]
-    return [{"title": "Results", "rows": "method", "columns": "eps", "values": values or ["success"]}]
+def _default_values(frame: Frame) -> list[str]:
+    """Successes, the task's own measures or else means of the run's, sizes of change and cost, as rows have them."""
+    own = known(frame.data, *TASK.summary)
+    others = [name for name in frame.metrics if name not in (*TASK.particular, "psnr")]
+    means = [] if own else [f"mean {name}" for name in others[:_MEANS]]
+    wanted = ["success", *own, *means, "median l2", "mean psnr", "median seconds"]
+    return known(frame.data, *wanted) or ["success"]
 
 
 def parts(frame: Frame, used: Sequence[str] = (), *, failed: bool = False) -> list[Part]:
-    """Groups of rows that agree in attacked and scored model and in norm, unless these are rows or columns already.
+    """Group rows that agree in scored and attacked model and in norm, unless these are rows or columns already.
 
     They have a number, or with ``failed`` ended with an error.
     """
     kept = frame.measured | frame.failed if failed else frame.measured
     groups = [Part({}, kept)]
-    for key in _SPLIT:
+    for key in ("scored", "attacked", "norm"):
         text = frame.text(key)
         values = [value for value in text.present(kept) if value or key != "attacked"]
         if key in used or len(values) < 2:
             continue
-        network_free = text.equals("") if key == "attacked" else np.zeros(len(frame), bool)
+        without = text.equals("") & (key == "attacked")
         groups = [
-            Part({**group.split, key: value}, group.mask & (text.equals(value) | network_free))
+            Part({**group.split, key: value}, group.mask & (text.equals(value) | without))
             for group in groups
             for value in values
             if (group.mask & text.equals(value)).any()
@@ -139,105 +145,90 @@ def parts(frame: Frame, used: Sequence[str] = (), *, failed: bool = False) -> li
     return groups
 
 
-def row_labels(frame: Frame, key: str, mask: Mask) -> list[tuple[str, Mask]]:
-    """Label and rows of each row of a table.
-
-    Several methods of one attacked model are rows of their own, and network-free attacks go by their method.
-    """
-    text = frame.text(key)
-    if key != "attacked":
-        return [(value or "–", mask & text.equals(value)) for value in text.present(mask)]
-    found, methods = [], frame.text("method")
-    for value in text.present(mask):
-        chosen = mask & text.equals(value)
-        names = methods.present(chosen)
-        for name in names:
-            label = value if len(names) == 1 and value else f"{value}: {name}" if value else name
-            found.append((label, chosen & methods.equals(name)))
+def _tables(frame: Frame, spec: Mapping[str, Any]) -> list[Table]:
+    check_table(spec)
+    rows, columns = str(spec.get("rows", "method")), str(spec.get("columns", "eps" if _has_budgets(frame) else ""))
+    measures = [measure(name) for name in spec.get("values", ["success"])]
+    found = []
+    for part in parts(frame, (rows, columns), failed=True):
+        data, paper = frame.data.filter(part.mask), spec.get("paper", {})
+        lines = _lines(frame, data, rows, columns, [(one, one.of(data)) for one in measures], paper)
+        title, heading = str(spec.get("title", "Results")), _heading(lines, columns)
+        found.append(Table(title, part.split, rows, heading, tuple(measures), lines, str(spec.get("note", ""))))
     return found
 
 
 def ratio_split(frame: Frame) -> list[Table]:
-    """Photos whose second peak is nearly the first, and the others: parted at the median ratio of the two.
-
-    Near ties are easy, so that a share over all photos says little without it. Halves of fewer than ten photos say
-    nothing themselves, and make no table.
-    """
-    ratio, found = frame.ratio, []
-    if not ((~np.isnan(ratio)) & frame.measured).any():
-        return []
-    at_target = measure("share-at-target")
-    if np.isnan(at_target.values(frame)[frame.measured]).all():
-        at_target = measure("success")
-    values = at_target.values(frame)
+    """Part photos at the median of a number of theirs, as the task says: a share over all says little without it."""
+    split = TASK.split
+    own = known(frame.data, split.share)
+    one = measure(own[0] if own else "success")
+    by = pl.col(split.by) if split.by in frame.metrics else _in_facts(frame, split.by)
+    found, whole = [], frame.data.with_columns(_by=by)
     for part in parts(frame):
-        known = part.mask & ~np.isnan(ratio)
-        _, first = np.unique(frame.photos[known], return_index=True)
-        if len(first) < _PARTED:
+        data = whole.filter(pl.Series(part.mask) & whole["_by"].is_not_null())
+        photos = data.unique("_photo", keep="first")["_by"]
+        if len(photos) < _PARTED:
             continue
-        median = float(np.median(ratio[known][first]))
-        lines = []
-        for label, rows in row_labels(frame, "method", known):
-            for column, order, chosen in _columns(frame, "eps", rows):
-                halves = (chosen & (ratio < median), chosen & (ratio >= median))
-                cells = tuple(at_target.cell(values, frame.photos, half) for half in halves)
-                lines.append(Line(label, column, cells, (None, None), order))
-        measures = tuple(
-            Measure(name, name, "share", at_target.column, percent=True) for name in ("strong first peak", "near tie")
-        )
-        note = f"Share {at_target.label}" if at_target.name == "share-at-target" else "Share of successes"
-        note += f"; the photos are parted at the median ratio of second to first peak, {median:.3f}."
-        title = "Strong first peaks and near ties"
-        found.append(Table(title, part.split, "method", _title(lines, "eps"), measures, tuple(lines), note))
-    return found
-
-
-def _tables(frame: Frame, spec: Mapping[str, Any]) -> list[Table]:
-    check_table(spec)
-    rows = str(spec.get("rows", "method"))
-    columns = str(spec.get("columns", "eps" if _has_budgets(frame) else ""))
-    measures = tuple(measure(name) for name in spec.get("values", ["success"]))
-    values = [one.values(frame) for one in measures]
-    paper = spec.get("paper", {})
-    found = []
-    for part in parts(frame, (rows, columns), failed=True):
-        lines = []
-        for label, chosen in row_labels(frame, rows, part.mask):
-            for column, order, mask in _columns(frame, columns, chosen):
-                cells = tuple(one.cell(value, frame.photos, mask) for one, value in zip(measures, values, strict=True))
-                failed = len(np.unique(frame.photos[mask & frame.failed]))
-                lines.append(Line(label, column, cells, _paper(paper, label, column, len(measures)), order, failed))
-        title = str(spec.get("title", "Results"))
+        median = float(np.median(photos))
+        measures = tuple(Measure(name, name, "share", one.column, percent=True) for name in split.halves)
+        halves = (pl.col("_by") < median, pl.col("_by") >= median)
+        values = [(m, pl.when(half).then(one.of(data))) for m, half in zip(measures, halves, strict=True)]
+        lines = _lines(frame, data, "method", "eps", values, {})
+        note = f"Share {one.label}" if own else "Share of successes"
+        title, heading = split.title, _heading(lines, "eps")
         found.append(
-            Table(title, part.split, rows, _title(lines, columns), measures, tuple(lines), str(spec.get("note", "")))
+            Table(title, part.split, "method", heading, measures, lines, f"{note}; {split.note}, {median:.3f}.")
         )
     return found
 
 
-def _columns(frame: Frame, key: str, mask: Mask) -> Iterable[tuple[str, float, Mask]]:
-    """Label, place and rows of each column of a row; one without a label where the key is no number for these rows."""
-    if key == "":
-        return [("", 0.0, mask)]
-    if key not in ("eps", "seed"):
-        text = frame.text(key)
-        return [(value, float(k), mask & text.equals(value)) for k, value in enumerate(text.present(mask))]
-    numbers = frame.numbers(key)
-    present = np.unique(numbers[mask & ~np.isnan(numbers)])
-    found = [(f"{value:g}", float(value), mask & (numbers == value)) for value in present]
-    without = mask & np.isnan(numbers)
-    return [*found, ("", -1.0, without)] if without.any() else found
+def _in_facts(frame: Frame, name: str) -> pl.Series:
+    """A number that stands in the facts of rows alone."""
+    facts = pl.Series(pl.from_arrow(frame.table.column("facts")), dtype=pl.String)
+    found: pl.Series = facts.str.extract(rf'"{name}": ?([0-9]+\.?[0-9]*(?:[eE][-+]?[0-9]+)?)').cast(pl.Float64)
+    return found
+
+
+def _lines(
+    frame: Frame, data: pl.DataFrame, rows: str, columns: str, values: Sequence[tuple[Measure, pl.Expr]], paper: Any
+) -> tuple[Line, ...]:
+    """Lines of a table; several methods of one attacked model are rows of their own."""
+    keys = list(dict.fromkeys([rows, *(["method"] if rows == "attacked" else []), *([columns] if columns else [])]))
+    groups = list(grouped(data, keys, values))
+    methods: dict[Any, set[str]] = {}
+    for group in groups:
+        methods.setdefault(group.keys[0], set()).add(group.keys[keys.index("method")] if rows == "attacked" else "")
+    found = []
+    for group in groups:
+        own = dict(zip(keys, group.keys, strict=True))
+        row, column, order = _shown(own[rows]), "", 0.0
+        if rows == "attacked":
+            alone = len(methods[own[rows]]) == 1
+            row = own["method"] if not row else row if alone else f"{row}: {own['method']}"
+        if columns:
+            column, order = _shown(own[columns]), -1.0
+            if columns in ("eps", "seed"):
+                order = -1.0 if own[columns] is None else float(own[columns])
+            else:
+                order = float(frame.text(columns).categories.index(own[columns]))
+        printed = _paper(paper, row, column, len(values))
+        found.append(Line(row or "–", column, group.cells, printed, order, group.failed_photos))
+    return tuple(found)
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else f"{value:g}"
 
 
 def _has_budgets(frame: Frame) -> bool:
     """Whether some method was given several budgets; one of its own says nothing that its label does not."""
-    pairs = np.column_stack((frame.text("method").codes, np.nan_to_num(frame.numbers("eps"), nan=-1)))
-    distinct = np.unique(pairs[frame.measured | frame.failed], axis=0)
-    return len(distinct) > len(np.unique(distinct[:, 0]))
+    kept = frame.data.filter(~pl.col("_excluded"))
+    return bool((kept.group_by("method").agg(pl.col("eps").n_unique())["eps"] > 1).any())
 
 
-def _title(lines: Sequence[Line], key: str) -> str:
-    title = {"eps": "budget"}.get(key, key)
-    return title if any(line.column for line in lines) else ""
+def _heading(lines: Sequence[Line], key: str) -> str:
+    return {"eps": "budget"}.get(key, key) if any(line.column for line in lines) else ""
 
 
 def _paper(paper: Any, row: str, column: str, count: int) -> tuple[float | None, ...]:
@@ -245,5 +236,4 @@ def _paper(paper: Any, row: str, column: str, count: int) -> tuple[float | None,
     numbers = paper.get(row, {}) if isinstance(paper, Mapping) else {}
     numbers = numbers.get(column, []) if isinstance(numbers, Mapping) else numbers
     numbers = numbers if isinstance(numbers, (list, tuple)) else [numbers]
-    kept = [float(n) if isinstance(n, (int, float)) and not isinstance(n, bool) else None for n in numbers]
-    return tuple((*kept, *[None] * count)[:count])
+    return tuple((*map(float, numbers), *[None] * count)[:count])

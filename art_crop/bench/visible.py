@@ -1,4 +1,4 @@
-"""Text from outside as a reader of a report should see it: with the signs that are made not to be seen."""
+"""Text from outside with its control characters shown, among them those that turn the direction of writing."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ _SHOWN = {code: f"⟨U+{code:04X}⟩" for code in [*_HIDDEN, *range(0x2066, 0x20
 
 
 def visible(text: object) -> str:
-    """Text whose control characters can be seen: one of them makes a name of a program read as that of a photo."""
+    """Replace control characters by their codes: hidden, one can make the name of a program read as that of a photo."""
     return str(text).translate(_SHOWN)

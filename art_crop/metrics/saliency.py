@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from art_crop.errors import InvalidInputError
-from art_crop.metrics.intervals import Interval, bootstrap_interval, wilson_interval
+from art_crop.metrics.intervals import Interval, mean_interval, wilson_interval
 
 __all__ = [
     "Interval",
     "auc_judd",
-    "bootstrap_interval",
+    "mean_interval",
     "cc",
     "kld",
     "mean_clipped_shift",

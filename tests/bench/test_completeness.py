@@ -10,10 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from art_crop.bench.compare import compare_runs
-from art_crop.bench.completeness import completeness
-from art_crop.bench.frame import load_run
 from art_crop.bench.leaderboard import as_markdown, collect
 from art_crop.bench.report import write_report
+from art_crop.bench.results import completeness, load_run
 from art_crop.bench.suite import Suite, canonical
 from art_crop.bench.suite_file import load_suite
 from art_crop.cli.main import app

@@ -13,10 +13,9 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
-from art_crop.bench.cards import model_cards
+from art_crop.bench.cards import model_cards, relative_gains, robustness_scores
 from art_crop.bench.leaderboard import as_markdown, collect, notices, write_boards
 from art_crop.bench.resolved import task_sha256
-from art_crop.bench.robustness import relative_gains, robustness_scores
 from art_crop.bench.suite_file import load_suite
 from art_crop.cli.main import app
 from art_crop.errors import InvalidInputError
