@@ -21,8 +21,8 @@ import torch
 from art_crop_efficientnet.classes import imagenet_classes
 
 import art_crop
-from art_crop.metrics.intervals import wilson_interval
 from art_crop.images import load_photo
+from art_crop.metrics.intervals import wilson_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ART_CROP_SHARED") or ROOT.parent / "shared")

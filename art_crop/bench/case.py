@@ -8,14 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from art_crop.bench.suite import Setting, canonical
 from art_crop.bench.units import PhotoRef, Unit, row_key
-from art_crop.images import encode_jpeg, encode_png, load_photo
+from art_crop.images import encode_jpeg, encode_png
 
 if TYPE_CHECKING:
     from art_crop.attacks.results import AttackResult
@@ -75,8 +74,6 @@ class Case:
         self.file = encode_jpeg(pixels, quality) if quality else encode_png(pixels, quick=True)
         path.write_bytes(self.file)
         ratios = tuple(self.option("ratios"))
-        if self.suite.model(self.setting.scored).defences:
-            return _defended(self.scored, path, ratios)
         seen: FilePrediction = self.scored.predict_file(path, ratios)
         return seen
 
@@ -161,17 +158,3 @@ def time_limit(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def _defended(estimator: Any, path: Path, ratios: tuple[float, ...]) -> FilePrediction:
-    """As ``predict_file``, which is the deployed program's and knows no defences, but behind them."""
-    from art_crop.estimators.saliency import crops_of
-    from art_crop.geometry import Window
-    from art_crop.models.cropper import CellPositions, FilePrediction
-
-    pixels = load_photo(path).pixels
-    output = estimator.output(pixels.transpose(2, 0, 1)[None].astype(np.float32) / 255)
-    saliency, symmetric = output.saliency.cpu().numpy(), output.symmetric().cpu().numpy()
-    points, windows = crops_of(saliency, CellPositions(output.x, output.y), output.size, symmetric, ratios)
-    crops = tuple(Window(*map(int, window)) for window in windows[0])
-    return FilePrediction((int(points[0, 0]), int(points[0, 1])), crops, saliency[0], bool(symmetric[0]), output.size)

@@ -18,10 +18,10 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from typing import Any, Protocol
 
-from art_crop.process import prepare_process
 from art_crop.bench.units import Finished, Worker, WorkItem
 from art_crop.checks import check_int
 from art_crop.errors import ArtCropError, InvalidInputError, MissingDependencyError
+from art_crop.process import prepare_process
 
 __all__ = ["Executor", "InProcess", "LocalProcesses", "MakeWorker", "RemoteWorker", "WorkerError", "compute", "made"]
 

@@ -107,8 +107,9 @@ def _table(source: Path, seen: FilePrediction, ratios: tuple[float, ...]) -> Non
 def _draw(
     source: Path, cropper: PyTorchSaliencyRegressor, seen: FilePrediction, ratios: tuple[float, ...], folder: Path
 ) -> None:
-    from art_crop.pipeline import draw_prediction, saliency_map
     from art_crop.images import load_photo, write_atomic
+    from art_crop.pipeline import draw_prediction, saliency_map
 
-    data = draw_prediction(load_photo(source).pixels, seen, ratios, saliency_map(cropper, seen), plain(source.name))
+    heat = saliency_map(cropper.output_of_file(source))
+    data = draw_prediction(load_photo(source).pixels, seen, ratios, heat, plain(source.name))
     write_atomic(folder / f"{source.stem}.crops.png", data)

@@ -75,9 +75,11 @@ def _save_photo(path: Path) -> None:
 
 
 def _tell(source: Path, result: object, record: Record) -> None:
-    from art_crop.pipeline import Outputs
+    from art_crop.pipeline import CropView, Outputs
 
     assert isinstance(result, Outputs)
+    assert isinstance(record.before, CropView)
+    assert isinstance(record.after, CropView)
     before, after = record.before.crops[0], record.after.crops[0]
     change = record.change
     size = "nothing" if record.unchanged else f"at most {change.linf * 255:.0f} of 255 grey levels, L2 {change.l2:.2f}"

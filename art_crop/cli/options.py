@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -30,7 +30,9 @@ def load_cropper(model: str, weights: Path | None, device: str) -> PyTorchSalien
     """
     from art_crop.pipeline.run import job_model
 
-    return job_model(model, device=device, **({} if weights is None else {"weights": weights.expanduser()}))
+    options: dict[str, Any] = {"device": device} | ({} if weights is None else {"weights": weights.expanduser()})
+    cropper: PyTorchSaliencyRegressor = job_model(model, white_box=False, **options)
+    return cropper
 
 
 def literal(text: object) -> Text:

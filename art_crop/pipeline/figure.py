@@ -90,7 +90,7 @@ def draw_figure(
 
 
 def draw_prediction(
-    pixels: Pixels, seen: FilePrediction, ratios: Sequence[float], saliency: SaliencyMap, title: str
+    pixels: Pixels, seen: FilePrediction, ratios: Sequence[float], saliency: SaliencyMap | None, title: str
 ) -> bytes:
     """PNG bytes of a figure of one photo as a cropper sees it: its windows, and its saliency map.
 
@@ -98,7 +98,7 @@ def draw_prediction(
         pixels: Upright photo, uint8 (H, W, 3).
         seen: What the cropper made of the file.
         ratios: The ratio of each of its windows.
-        saliency: Its map.
+        saliency: Its map; None where the model gives none.
         title: Name of the photo.
     """
     from matplotlib.figure import Figure
@@ -109,7 +109,8 @@ def draw_prediction(
     height = panel + _TITLE + _MARGIN
     figure = Figure(figsize=(10, height), dpi=_DPI, facecolor="white")
     small = thumbnail(pixels, _SIDE)
-    for k, (picture, drawn) in enumerate(((small, ratios), (overlay(small, saliency), ()))):
+    heat = small if saliency is None else overlay(small, saliency)
+    for k, (picture, drawn) in enumerate(((small, ratios), (heat, ()))):
         left = _MARGIN + k * (column + _GAP)
         box = (left / 10, 0.5 * _MARGIN / height, column / 10, panel / height)
         ax = _plain(figure.add_axes(box))

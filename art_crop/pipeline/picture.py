@@ -45,7 +45,9 @@ def amplified_change(original: Pixels, written: Pixels, side: int) -> tuple[Pixe
     block = max(1, -(-max(original.shape[:2]) // side))
     rows = max(1, _STRIP_PIXELS // (original.shape[1] * block)) * block
     tops = range(0, original.shape[0], rows)
-    difference = np.concatenate([_furthest(original[top : top + rows], written[top : top + rows], block) for top in tops])
+    difference = np.concatenate(
+        [_furthest(original[top : top + rows], written[top : top + rows], block) for top in tops]
+    )
     sizes = np.abs(difference[difference != 0])
     if not sizes.size:
         return np.full(difference.shape, 128, np.uint8), 0, block

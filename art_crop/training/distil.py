@@ -25,9 +25,9 @@ from torch.nn import functional as F
 
 from art_crop.checks import check_int, check_number
 from art_crop.errors import InvalidInputError
+from art_crop.images import write_atomic
 from art_crop.models.fastgaze import MEANS
 from art_crop.models.gaze_lite import GazeLiteNet, fold_batch_norm
-from art_crop.images import write_atomic
 from art_crop.training.images import Batch, Sampler, TrainingPhoto
 
 __all__ = ["Distillation", "distil"]

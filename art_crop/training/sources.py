@@ -67,8 +67,8 @@ def estimator_teacher(estimator: PyTorchSaliencyRegressor, *, at_once: int = 4) 
     Raises:
         InvalidInputError: Not a PyTorchSaliencyRegressor (others teach through :func:`callable_teacher`).
     """
-    from art_crop.estimators.saliency import PyTorchSaliencyRegressor
     from art_crop.estimators.placement import frozen
+    from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 
     if not isinstance(estimator, PyTorchSaliencyRegressor):
         raise InvalidInputError(f"teacher: a saliency model is needed, not {type(estimator).__name__}")
