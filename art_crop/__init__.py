@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from art_crop.geometry import Region
+    from art_crop.pipeline.verify import verify
     from art_crop.plugins.registry import (
         list_plugins,
         load_attack,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         load_executor,
         load_metric,
         load_model,
+        load_task,
     )
 
 __version__ = "0.1.0"
@@ -34,6 +36,8 @@ __all__ = [
     "load_executor",
     "load_metric",
     "load_model",
+    "load_task",
+    "verify",
 ]
 
 _LAZY = {
@@ -45,6 +49,8 @@ _LAZY = {
     "load_executor": "art_crop.plugins.registry",
     "load_metric": "art_crop.plugins.registry",
     "load_model": "art_crop.plugins.registry",
+    "load_task": "art_crop.plugins.registry",
+    "verify": "art_crop.pipeline.verify",
 }
 
 

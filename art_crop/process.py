@@ -6,7 +6,11 @@ time, and new ones come page fault by page fault: a fifth of a small network's s
 After every operation the threads of an OpenMP library wait for the next one, and by default they spin: where another
 program wants the same core, they burn the time in which it, and so they themselves, would get on. torch's wheels for
 Linux bring GNU's libgomp, those for macOS LLVM's libomp, those for Windows Intel's libiomp5. All of them read
-``OMP_WAIT_POLICY`` once, when they are loaded.
+``OMP_WAIT_POLICY`` once, when they are loaded. On two cores with two other busy processes a photo of 640 x 480 took
+FastGaze 100 s and 65 s of processor time by spinning, 56 s and 26 s by sleeping.
+
+How many threads there are stays torch's and the user's to say (``OMP_NUM_THREADS``): one thread fewer gets on faster
+on a busy machine and slower on an idle one, and results may differ in their last digits by the number.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def _why(error: Exception) -> str:
 
 
 def _without_result(item: WorkItem, reason: str) -> Finished:
-    from art_crop.bench.case import blank_row
+    from art_crop.bench.units import blank_row
 
     rows = [{**blank_row(item, photo, ""), "error": reason, "error_kind": "lost"} for photo in item.photos]
     return Finished(item, rows)

@@ -30,7 +30,7 @@ from art_crop.plugins.registry import load_executor
 
 if TYPE_CHECKING:
     from art_crop.bench.executors import Executor, MakeWorker
-    from art_crop.bench.place import Recipe, Workplace
+    from art_crop.bench.worker import Recipe, SuiteWorker
     from art_crop.plugins.specs import Kind
 
 __all__ = ["FINAL", "Progress", "Summary", "execute", "run_suite"]
@@ -94,7 +94,7 @@ def run_suite(
         ArtCropError: Something cannot be as the suite or the arguments want it; nothing has run.
         OutputError: Results cannot be written; what was kept before is whole.
     """
-    from art_crop.bench.place import Recipe, Workplace
+    from art_crop.bench.worker import Recipe, SuiteWorker
 
     given = {name: str(Path(path).expanduser().absolute()) for name, path in (weights or {}).items()}
     _check_weights(suite, given)
@@ -102,7 +102,7 @@ def run_suite(
     recipe = Recipe(suite, given, device, keep_images)
     with _threads_kept():
         engine = _executor(executor, executor_options or {})
-        hashes = Workplace(recipe).check()
+        hashes = SuiteWorker(recipe).check()
         data = {
             "dataset": suite.data.dataset,
             "photos": len(photos),
@@ -214,10 +214,10 @@ def _executor(name: str, options: Mapping[str, Any]) -> Executor:
     return engine
 
 
-def _worker(recipe: Recipe) -> Workplace:
-    from art_crop.bench.place import Workplace
+def _worker(recipe: Recipe) -> SuiteWorker:
+    from art_crop.bench.worker import SuiteWorker
 
-    return Workplace(recipe)
+    return SuiteWorker(recipe)
 
 
 @contextmanager
@@ -266,7 +266,7 @@ def _info(suite: Suite, hashes: Mapping[str, str], command: str, data: dict[str,
     import numpy as np
     import torch
 
-    versions = {"python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__}
+    versions = {"python": platform.python_version(), "numpy": np.__version__, "torch": str(torch.__version__)}
     models = {}
     for name, sha256 in hashes.items():
         entry = find("model", suite.model(name).plugin)

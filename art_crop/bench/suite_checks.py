@@ -9,28 +9,26 @@ from art_crop.bench.table_spec import check_table
 from art_crop.bench.toml_section import TomlFile
 from art_crop.errors import ArtCropError, InvalidInputError
 from art_crop.plugins.lookup import find
+from art_crop.plugins.registry import load_task
 from art_crop.plugins.specs import Kind
 
 if TYPE_CHECKING:
-    from art_crop.bench.protocol import Protocol
+    from art_crop.bench.tasks import Task
 
 __all__ = ["check_suite", "found_plugin", "task_called"]
 
 
-def task_called(toml: TomlFile, name: str, options: dict[str, Any]) -> Protocol:
+def task_called(toml: TomlFile, name: str, options: dict[str, Any]) -> Task:
     """Find a suite's task, and check the options that it is given.
 
     Raises:
         SuiteError: There is no such task, or it has no such options.
     """
-    from art_crop.bench.protocols import check_options, protocol_called
-
-    key = "protocol"
+    found_plugin(toml, "protocol", "task", name)
     try:
-        task, key = protocol_called(name), "protocol_options"
-        check_options(task, options)
+        task: Task = load_task(name, **options)
     except InvalidInputError as error:
-        raise toml.error(key, str(error)) from None
+        raise toml.error("protocol_options", str(error)) from None
     return task
 
 
@@ -93,15 +91,15 @@ def check_suite(suite: Suite, toml: TomlFile) -> None:
             raise toml.error(f"tables[{i}].{key}", text) from None
 
 
-def _check_attack(attack: AttackUse, where: str, tasks: dict[str, str], task: Protocol, toml: TomlFile) -> None:
+def _check_attack(attack: AttackUse, where: str, tasks: dict[str, str], task: Task, toml: TomlFile) -> None:
     """Check that models are there and go with attack and task, and that special conditions hold at times."""
     wanted = found_plugin(toml, f"{where}.plugin", "attack", attack.plugin)
     for key in ("attacked", "scored", "ensemble"):
         toml.known(f"{where}.{key}", getattr(attack, key), tasks)
         for own in {name: tasks[name] for name in getattr(attack, key) if tasks[name]}.items():
             text = "{!r} is a {} model, and ".format(*own)
-            if own[1] != task.task:
-                raise toml.error(f"{where}.{key}", f"{text}{task.name!r} measures {task.task} models")
+            if own[1] != task.models:
+                raise toml.error(f"{where}.{key}", f"{text}{task.name!r} measures {task.models} models")
             if wanted and own[1] != wanted:
                 raise toml.error(f"{where}.{key}", f"{text}{attack.plugin!r} attacks {wanted} models")
     for i, pair in enumerate(attack.skip):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from art_crop.bench.protocols import PROTOCOLS
 from art_crop.bench.results import Completeness, Frame, completeness, load_run
 from art_crop.bench.store import DamagedPartWarning, RunInfo
 from art_crop.bench.tables import Table, ratio_split, suite_tables
+from art_crop.errors import ArtCropError
+from art_crop.plugins.registry import load_task
 
 __all__ = ["ErrorGroup", "Summary", "summarise"]
 
@@ -89,16 +91,21 @@ class Summary:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Of the suite's protocol, its defaults filled in; nothing where the protocol is not known."""
-        protocol = PROTOCOLS.get(str(self.info.suite_content.get("protocol")))
+        """Of the suite's task, its defaults filled in; nothing where the task is not known here."""
+        return {} if self._task is None else dict(self._task.options)
+
+    @cached_property
+    def _task(self) -> Any:
         own = self.info.suite_content.get("protocol_options")
-        return {**protocol.options, **(own if isinstance(own, Mapping) else {})} if protocol else {}
+        try:
+            return load_task(str(self.info.suite_content.get("protocol")), **(own if isinstance(own, Mapping) else {}))
+        except (ArtCropError, TypeError):
+            return None
 
     @property
     def reached(self) -> str:
-        """What it means that an attack reached its goal; "" where the protocol is not known."""
-        protocol = PROTOCOLS.get(str(self.info.suite_content.get("protocol")))
-        return protocol.reached(self.options) if protocol else ""
+        """What it means that an attack reached its goal; "" where the task is not known here."""
+        return "" if self._task is None else str(self._task.reached())
 
     @property
     def versions(self) -> str:

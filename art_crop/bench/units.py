@@ -10,11 +10,21 @@ from typing import Any, Protocol
 
 from msgspec import to_builtins
 
-from art_crop.bench.suite import Setting, Suite, digest
+from art_crop.bench.suite import Setting, Suite, canonical, digest
 from art_crop.errors import InvalidInputError
 from art_crop.plugins.registry import load_dataset
 
-__all__ = ["Finished", "PhotoRef", "Unit", "WorkItem", "Worker", "choose_photos", "row_key", "setting_keys"]
+__all__ = [
+    "Finished",
+    "PhotoRef",
+    "Unit",
+    "WorkItem",
+    "Worker",
+    "blank_row",
+    "choose_photos",
+    "row_key",
+    "setting_keys",
+]
 __all__ += ["work_items"]
 
 
@@ -59,6 +69,44 @@ class Worker(Protocol):
 def row_key(setting_key: str, photo: PhotoRef) -> str:
     """Hash what decides the row of a photo under a setting."""
     return hashlib.sha256(f"{setting_key}\n{photo.name}\n{photo.sha256}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def blank_row(item: WorkItem, photo: PhotoRef, group: str) -> dict[str, Any]:
+    """Begin a row that says which photo and setting it is about, and nothing yet of what was found."""
+    setting = item.setting
+    eps = setting.params.get("eps")
+    return {
+        "key": row_key(item.setting_key, photo),
+        "unit": item.key,
+        "photo": photo.name,
+        "photo_sha256": photo.sha256,
+        "width": 0,
+        "height": 0,
+        "group": group,
+        "attacked": setting.attacked,
+        "scored": setting.scored,
+        "attack": setting.plugin,
+        "method": setting.method,
+        "params": canonical(dict(setting.params)),
+        "eps": float(eps) if isinstance(eps, (int, float)) else None,
+        "norm": str(setting.params.get("norm", 2)),
+        "seed": setting.seed,
+        "success": None,
+        "success_before": None,
+        "l2": None,
+        "linf": None,
+        "gradients": 0,
+        "queries": 0,
+        "seconds": 0.0,
+        "metrics": {},
+        "curve": [],
+        "curve_of": "",
+        "facts": "{}",
+        "image": "",
+        "original": "",
+        "error": "",
+        "error_kind": "",
+    }
 
 
 def setting_keys(suite: Suite, weights_sha256: Mapping[str, str], version: str) -> list[tuple[Setting, str]]:

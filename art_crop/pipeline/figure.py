@@ -177,8 +177,8 @@ def _box(ax: Axes, box: tuple[float, ...], colour: str, width: float, **style: A
 def _change(ax: Axes, original: Pixels, written: Pixels) -> None:
     picture, scale, block = amplified_change(original, written, _SIDE)
     ax.imshow(picture, interpolation="nearest")
-    where = f"; the largest of each {block}×{block} px" if block > 1 else ""
-    _title(ax, f"change, enlarged ×{scale}" if scale else "no change", f"grey is none{where}", _QUIET)
+    where = f"largest of {block}×{block} px" if block > 1 and scale else "grey is none"
+    _title(ax, f"change, enlarged ×{scale}" if scale else "no change", where, _QUIET)
 
 
 def _numbers(ax: Axes, record: Record) -> None:

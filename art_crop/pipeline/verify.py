@@ -45,7 +45,7 @@ def verify(target: Any, objective: Any, encoded: EncodedImage) -> Verified:
     """
     with tempfile.TemporaryDirectory(prefix="art-crop-") as folder:
         path = Path(folder) / f"photo{encoded.suffix}"
-        encoded.write(path)
+        path.write_bytes(encoded.data)  # of no use to anybody a moment later: nothing is flushed to the disk
         return verify_file(target, objective, path)
 
 

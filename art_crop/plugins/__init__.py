@@ -9,6 +9,7 @@ from art_crop.plugins.specs import (
     MetricSpec,
     ModelSpec,
     PluginSpec,
+    TaskSpec,
 )
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "MetricSpec",
     "ModelSpec",
     "PluginSpec",
+    "TaskSpec",
     "hookimpl",
 ]

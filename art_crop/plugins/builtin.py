@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from art_crop.plugins.hookspecs import hookimpl
-from art_crop.plugins.specs import AttackSpec, DatasetSpec, ExecutorSpec, MetricSpec, ModelSpec
+from art_crop.plugins.specs import AttackSpec, DatasetSpec, ExecutorSpec, MetricSpec, ModelSpec, TaskSpec
 
 _ESTIMATORS = "art_crop.estimators.builtin"
 _METRICS = "art_crop.metrics"
@@ -51,15 +51,13 @@ def art_crop_attacks() -> Iterable[AttackSpec]:
         AttackSpec(
             name="saliency-peak-fgm",
             target="art_crop.attacks.saliency_peak:SaliencyPeakFGM",
-            summary="gradient attack that moves the salient point or the crop to a region of choice",
-            task="saliency",
+            summary="gradient attack on any white box: moves the salient point or crop, a score, a label",
             licence="MIT",
         ),
         AttackSpec(
             name="contrast-shift",
             target="art_crop.attacks.contrast_shift:ContrastShift",
-            summary="moves the peak by contrast alone: no network, no gradient",
-            task="saliency",
+            summary="moves the peak, or lowers a score, by contrast alone: no network, no gradient",
             licence="MIT",
         ),
         AttackSpec(
@@ -272,5 +270,40 @@ def art_crop_executors() -> Iterable[ExecutorSpec]:
             summary="benchmark units on a Ray cluster, or on one that is started here",
             licence="MIT",
             requirements=("ray>=2.40",),
+        ),
+    )
+
+
+@hookimpl
+def art_crop_tasks() -> Iterable[TaskSpec]:
+    """Tasks of this package."""
+    return (
+        TaskSpec(
+            name="second-peak",
+            target="art_crop.bench.tasks.saliency:SecondPeak",
+            summary="the map's peak goes to the second maximum of its column profile (ICIP 2022)",
+            task="saliency",
+            licence="MIT",
+        ),
+        TaskSpec(
+            name="crop-window",
+            target="art_crop.bench.tasks.saliency:CropWindow",
+            summary="the crops of some aspect ratios show a box, and the photo keeps its quality",
+            task="saliency",
+            licence="MIT",
+        ),
+        TaskSpec(
+            name="score",
+            target="art_crop.bench.tasks.scores:Score",
+            summary="the score of a quality model passes a bound",
+            task="quality",
+            licence="MIT",
+        ),
+        TaskSpec(
+            name="label",
+            target="art_crop.bench.tasks.labels:Label",
+            summary="the class of the photo leaves a classifier's first k, or another becomes the first",
+            task="classification",
+            licence="MIT",
         ),
     )

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from art_crop.plugins.specs import AttackSpec, DatasetSpec, DefenceSpec, ExecutorSpec, MetricSpec, ModelSpec
+from art_crop.plugins.specs import AttackSpec, DatasetSpec, DefenceSpec, ExecutorSpec, MetricSpec, ModelSpec, TaskSpec
 
 PROJECT = "art_crop"
 GROUP = "art_crop.plugins"
@@ -57,3 +57,8 @@ def art_crop_defences() -> Iterable[DefenceSpec]:  # type: ignore[empty-body]
 @hookspec
 def art_crop_executors() -> Iterable[ExecutorSpec]:  # type: ignore[empty-body]
     """Executors."""
+
+
+@hookspec
+def art_crop_tasks() -> Iterable[TaskSpec]:  # type: ignore[empty-body]
+    """Tasks: what a benchmark suite measures for a photo."""

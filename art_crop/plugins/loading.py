@@ -26,6 +26,7 @@ from art_crop.plugins.specs import (
     MetricSpec,
     ModelSpec,
     PluginSpec,
+    TaskSpec,
 )
 
 __all__ = ["HOOKS", "MOST_RECORDS", "SLOW", "Loaded", "load"]
@@ -38,6 +39,7 @@ HOOKS: Mapping[str, type[PluginSpec]] = MappingProxyType(
         "art_crop_datasets": DatasetSpec,
         "art_crop_defences": DefenceSpec,
         "art_crop_executors": ExecutorSpec,
+        "art_crop_tasks": TaskSpec,
     }
 )
 """Each hook and the class of the records that it gives."""

@@ -27,6 +27,7 @@ __all__ = [
     "load_dataset",
     "load_defence",
     "load_executor",
+    "load_task",
     "load_metric",
     "load_model",
     "model_weights",
@@ -39,7 +40,7 @@ class PluginRecord:
     """A row of `list_plugins()`.
 
     Attributes:
-        kind: "model", "attack", "metric", "dataset", "defence" or "executor".
+        kind: "model", "attack", "metric", "dataset", "defence", "executor" or "task".
         name: the name to load it by.
         distribution: the installed package that provides it.
         version: its own version where it states one, else that package's.
@@ -158,6 +159,11 @@ def load_defence(name: str, **kwargs: Any) -> Any:
 def load_executor(name: str, **kwargs: Any) -> Any:
     """Build the executor of that name with its own options; errors as for :func:`load_model`."""
     return _built("executor", name, kwargs)
+
+
+def load_task(name: str, **kwargs: Any) -> Any:
+    """Build the task of that name with a suite's options for it; errors as for :func:`load_model`."""
+    return _built("task", name, kwargs)
 
 
 def model_weights(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The records by which models, attacks, metrics, data, defences and executors are known before any of their code runs.
+"""The records by which models, attacks, metrics, data, defences, executors and tasks are known before they run.
 
 A plugin's hooks return these; see :mod:`art_crop.plugins.hookspecs`. Making one imports nothing that it names.
 """
@@ -21,10 +21,11 @@ __all__ = [
     "MetricSpec",
     "ModelSpec",
     "PluginSpec",
+    "TaskSpec",
 ]
 
-Kind = Literal["model", "attack", "metric", "dataset", "defence", "executor"]
-KINDS: tuple[Kind, ...] = ("model", "attack", "metric", "dataset", "defence", "executor")
+Kind = Literal["model", "attack", "metric", "dataset", "defence", "executor", "task"]
+KINDS: tuple[Kind, ...] = ("model", "attack", "metric", "dataset", "defence", "executor", "task")
 TASKS = ("", "saliency", "quality", "classification")
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -152,6 +153,16 @@ class ExecutorSpec(PluginSpec):
     """Where a benchmark suite's work is done; the target is called with the user's keyword arguments."""
 
     kind: ClassVar[Kind] = "executor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec(PluginSpec):
+    """What a suite measures for a photo; the target is the class, a subclass of :class:`~art_crop.bench.tasks.Task`.
+
+    Its ``task`` says which models it measures.
+    """
+
+    kind: ClassVar[Kind] = "task"
 
 
 def _check_target(what: str, field: str, value: str) -> None:

@@ -52,13 +52,13 @@ def suite(folder: Path, **data: Any) -> Any:
 
 
 def overhead(args: argparse.Namespace) -> None:
-    from art_crop.bench.place import Recipe, Workplace
+    from art_crop.bench.worker import Recipe, SuiteWorker
     from art_crop.bench.units import choose_photos, setting_keys, units_of
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         made = suite(folder)
-        place = Workplace(Recipe(made, {}, "cpu", False))
+        place = SuiteWorker(Recipe(made, {}, "cpu", False))
         hashes = place.check()
         photos = choose_photos(made, args.images, limit=args.photos)
         parts = [photos[i : i + 100] for i in range(0, len(photos), 100)]

@@ -15,12 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from art_crop.bench.case import blank_row
 from art_crop.bench.part_store import PartStore
 from art_crop.bench.runner import Summary, execute
 from art_crop.bench.store import RunInfo, read_rows
 from art_crop.bench.suite import Setting
-from art_crop.bench.units import Finished, PhotoRef, WorkItem, work_items
+from art_crop.bench.units import Finished, PhotoRef, WorkItem, blank_row, work_items
 from art_crop.plugins.registry import load_executor
 
 

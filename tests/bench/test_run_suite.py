@@ -142,7 +142,7 @@ def test_a_folder_of_another_suite_is_refused(folder: Path, tmp_path: Path) -> N
             "params.max_itr: saliency-peak-fgm has no such parameter; did you mean 'max_iter'",
         ),
         ("max_iter = 2", "max_iter = 0", r"small: attack\[0\] \(steps\): max_iter"),
-        ("max_iter = 2", "by = 'cell'", "by is an option of the protocol"),
+        ("max_iter = 2", "by = 'cell'", "by is an option of the task"),
         ("[models.gaze-lite]", "[models.gaze-lite]\noptions = { blurr = 1 }", "gaze-lite"),
     ],
 )
@@ -200,13 +200,13 @@ def test_a_photo_that_takes_too_long_is_recorded(folder: Path, tmp_path: Path) -
 
 
 def test_loading_models_is_no_photos_time(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from art_crop.bench import place
+    from art_crop.bench import worker
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         time.sleep(2.5)
         return art_crop.load_model(*args, **kwargs)
 
-    monkeypatch.setattr(place, "load_model", slow)
+    monkeypatch.setattr(worker, "load_model", slow)
     run(suite(tmp_path, TEXT + "[limits]\nphoto_seconds = 2.0\n"), folder, tmp_path / "run", limit=1)
     assert "time" not in {row["error_kind"] for row in table(tmp_path / "run")}
 
@@ -222,7 +222,7 @@ def test_a_photo_of_another_size_is_the_attacks_failure_and_not_the_runs(
     rows = {(row["photo"], row["method"]): row for row in table(tmp_path / "run")}
     failed = rows["coffee.png", "noise"]
     assert (failed["error_kind"], failed["success"], failed["l2"]) == ("attack", None, None)
-    assert "the attack gave a photo of shape" in failed["error"]
+    assert "the attack gave photos of shape" in failed["error"]
     assert rows["coffee.png", "steps"]["error"] == ""
 
 

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from art_crop.bench.measures import measure
-from art_crop.bench.plots import plots
+from art_crop.bench.report.figures import plots
 from art_crop.bench.results import Frame, completeness, load_run
 from art_crop.bench.store import EXCLUDED
 from art_crop.bench.suite import Suite
@@ -256,7 +256,7 @@ def test_tables_that_can_be_made_pass() -> None:
 
 
 def test_runs_of_other_tasks_have_tables_of_what_they_measure(tmp_path: Path, synthetic: Any) -> None:
-    """Quality and labels: no shift anywhere, and means of the run's own numbers in the table that nobody has asked for."""
+    """Quality and labels: no shift anywhere; means of the run's own numbers in the table that nobody has asked for."""
     rows = [
         synthetic.row(
             i, success=i > 3, success_before=i == 5, l2=2.0 + i, metrics={"score-before": 0.5, "score-after": i / 9}

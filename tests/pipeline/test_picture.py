@@ -52,3 +52,15 @@ def test_thumbnails_fit_and_keep_their_shape() -> None:
     assert thumbnail(np.zeros((20, 20000, 3), np.uint8), 900).shape == (1, 900, 3)
     small = np.zeros((6, 8, 3), np.uint8)
     assert thumbnail(small, 400) is small
+
+
+@pytest.mark.parametrize("level", [89, 91])
+def test_of_each_block_the_furthest_change_is_shown_with_its_sign(level: int) -> None:
+    original = np.full((95, 130, 3), 90, np.uint8)  # neither side is a whole number of blocks
+    written = original.copy()
+    written[94, 129] = level
+    written[0, 0], written[1, 1] = 93, 85
+    picture, scale, block = amplified_change(original, written, 33)
+    assert (block, picture.shape) == (4, (24, 33, 3))
+    assert picture[23, 32].tolist() == [128 + (level - 90) * scale] * 3
+    assert picture[0, 0].tolist() == [128 - 5 * scale] * 3

@@ -1,0 +1,384 @@
+"""A worker: models and attacks loaded once, and a row for each photo under a setting, verified on the written file."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import signal
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+
+from art_crop.bench.suite import ModelUse, Setting, Suite, canonical
+from art_crop.bench.tasks import NotMeasured, Sample, Target
+from art_crop.bench.units import Finished, PhotoRef, WorkItem, blank_row
+from art_crop.errors import ImageFileError, InvalidInputError
+from art_crop.images import encode_png, load_photo
+from art_crop.images.encoding import Encoding, Jpeg, Png
+from art_crop.pipeline.verify import verify
+from art_crop.plugins.registry import load_attack, load_defence, load_metric, load_model, load_task
+
+__all__ = ["Recipe", "SuiteWorker", "TimeLimitError"]
+
+Array = np.ndarray[Any, Any]
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a worker needs to make itself ready."""
+
+    suite: Suite
+    weights: Mapping[str, str]
+    device: str
+    keep_images: bool
+
+
+class TimeLimitError(Exception):
+    """A photo took longer than the suite allows."""
+
+
+@dataclass
+class _Work:
+    """One photo under one setting, on its way to a row."""
+
+    photo: PhotoRef
+    row: dict[str, Any]
+    sample: Sample | None = None
+    target: Target | None = None
+    changed: Array | None = None
+    result: Any = None
+    error: Exception | None = None
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+class SuiteWorker:
+    """Computes the rows of work items.
+
+    Args:
+        recipe: What to make ready. The threads of torch are set for the whole process.
+
+    Raises:
+        ArtCropError: A model or a metric cannot be loaded; when it is first needed, or in :meth:`check`.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe, self.suite = recipe, recipe.suite
+        torch.set_num_threads(self.suite.threads)
+        self.task = load_task(self.suite.protocol, **self.suite.protocol_options)
+        quality = self.task.options["jpeg_quality"]
+        self.encoding: Encoding = Jpeg(quality) if quality else Png(quick=True)
+        self._models: dict[str, Any] = {}
+        self._attack: tuple[Setting, Any] | None = None
+        self._pixels: OrderedDict[Any, Array] = OrderedDict()
+        self._outputs: OrderedDict[Any, Any] = OrderedDict()
+        self._originals: OrderedDict[Any, bytes] = OrderedDict()
+        self._folder = tempfile.TemporaryDirectory(prefix="art-crop-bench-")
+
+    # -- what is loaded once -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """The suite's measures of two photos."""
+        return {name: load_metric(name) for name in self.suite.metrics}
+
+    def model(self, name: str) -> Any:
+        """The estimator that the suite calls so, behind its defences."""
+        if name not in self._models:
+            self._models[name] = self._load(self.suite.model(name))
+        return self._models[name]
+
+    def _load(self, use: ModelUse) -> Any:
+        options = {"device": self.recipe.device, **use.options}
+        for given in (use.name, use.plugin):
+            if given in self.recipe.weights:
+                options["weights"] = self.recipe.weights[given]
+                break
+        if use.defences:
+            uses = {defence.name: defence for defence in self.suite.defences}
+            chain = [load_defence(uses[name].plugin, **uses[name].options) for name in use.defences]
+            options["preprocessing_defences"] = chain
+        try:
+            return load_model(use.plugin, **options)
+        except TypeError as error:
+            raise InvalidInputError(f"models.{use.name}.options: {error}") from error
+
+    def check(self) -> dict[str, str]:
+        """Load every model and build every attack; what cannot be done is found here, before anything runs.
+
+        Returns:
+            Model -> SHA-256 of its weights, "" where it does not say.
+
+        Raises:
+            ArtCropError: Something cannot be loaded or built; the message names it.
+        """
+        _ = self.metrics
+        for setting in self.suite.settings():
+            self.model(setting.scored)
+            self.attack(setting)
+        self._attack = None
+        return {name: str(getattr(model, "weights_sha256", "") or "") for name, model in self._models.items()}
+
+    def attack(self, setting: Setting) -> Any:
+        """The attack of a setting."""
+        if self._attack is not None and self._attack[0] == setting:
+            return self._attack[1]
+        kind = load_attack(setting.plugin)
+        known = list(getattr(kind, "attack_params", []))
+        where, params = self._where(setting), dict(setting.params)
+        for name in params:
+            if name not in known:
+                raise _unknown(where, name, setting.plugin, known)
+        for option, name in self.task.params.items():
+            if name in params:
+                raise InvalidInputError(f"{where}: {name} is an option of the task ({option}), no parameter here")
+            if name in known:
+                params[name] = self.task.options[option]
+        if "seed" in known:
+            params["seed"] = setting.seed
+        if setting.success_oracle:
+            oracle = next((name for name in ("success_oracle", "judge") if name in known), None)
+            if oracle is None:
+                raise InvalidInputError(f"{where}: success_oracle: {setting.plugin} has no such parameter")
+            params[oracle] = self.model(setting.scored)
+        if setting.ensemble:
+            if "ensemble" not in known:
+                raise InvalidInputError(f"{where}: ensemble: {setting.plugin} has no such parameter")
+            params["ensemble"] = [self.model(name) for name in setting.ensemble]
+        try:
+            attack = kind(self.model(setting.attacked or setting.scored), **params)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{where}: {error}") from error
+        except Exception as error:  # a third party's attack may refuse in any words
+            raise InvalidInputError(f"{where}: {setting.plugin} cannot be made: {error}") from error
+        self._attack = (setting, attack)
+        return attack
+
+    def _where(self, setting: Setting) -> str:
+        """The attack as the suite's file counts it, with its title."""
+        wanted = (setting.method, setting.attacked)
+        uses = [[(use.method, name) for name in use.attacked or ("",)] for use in self.suite.attacks]
+        i = next(i for i, pairs in enumerate(uses) if wanted in pairs)
+        return f"{self.suite.name}: attack[{i}] ({setting.method})"
+
+    # -- from photos to rows -------------------------------------------------------------------------------------------
+
+    def work(self, item: WorkItem) -> Finished:
+        """Compute the rows of a work item; what goes wrong with a photo stands in its row.
+
+        Photos of one size are attacked together where the source model gains from that.
+        """
+        setting = item.setting
+        works = [_Work(photo, blank_row(item, photo, self.suite.data.dataset)) for photo in item.photos]
+        for group in self._groups(works, setting):
+            limit = self.suite.limits.photo_seconds
+            with self._noted(group):
+                # What is loaded once is no photo's time: a limit below that would fail every photo of a new worker.
+                _ = self.metrics, self.model(setting.scored), self.attack(setting)
+                with _time_limit(limit):
+                    for one in group:
+                        self._choose(one, setting)
+                    self._change(group, setting)
+                    for one in group:
+                        self._measure(one, setting)
+            if len(group) > 1 and any(one.error for one in group):
+                for one in group:  # again, each by itself: one photo's fault is not the others'
+                    self._redo(one, item, limit)
+        finished = Finished(item)
+        for one in works:
+            finished.rows.append(one.row)
+            finished.files.update(one.files)
+        return finished
+
+    def _redo(self, one: _Work, item: WorkItem, limit: float) -> None:
+        one.error, one.row = None, blank_row(item, one.photo, self.suite.data.dataset)
+        with self._noted([one]), _time_limit(limit):
+            self._choose(one, item.setting)
+            self._change([one], item.setting)
+            self._measure(one, item.setting)
+
+    def _groups(self, works: list[_Work], setting: Setting) -> Iterator[list[_Work]]:
+        """Photos that are worked on together: those of one size, or each alone."""
+        source = self._models.get(setting.attacked or setting.scored)
+        gains = source is not None and len(source.chunks(2)) == 1 and not self.suite.limits.photo_seconds
+        if not gains or setting.mask:
+            yield from ([one] for one in works)
+            return
+        sizes: dict[Any, list[_Work]] = {}
+        for one in works:
+            key: Any = one.photo  # one that cannot be read stays alone
+            with suppress(ImageFileError):
+                key = self._photo(one.photo).shape
+            sizes.setdefault(key, []).append(one)
+        yield from sizes.values()
+
+    def _choose(self, one: _Work, setting: Setting) -> None:
+        pixels, data = self._photo(one.photo), self.suite.data
+        one.row["height"], one.row["width"] = pixels.shape[:2]
+        output = self._output_before(one.photo, pixels, setting)
+        scored, keep = self.model(setting.scored), self.recipe.keep_images
+        one.sample = Sample(pixels, output, scored, data.selection, data.selection_options, keep)
+        one.target = self.task.target(one.sample)
+
+    def _change(self, group: Sequence[_Work], setting: Setting) -> None:
+        """Run the attack on photos of one size."""
+        attack, targets = self.attack(setting), [one.target for one in group if one.target is not None]
+        pixels = np.stack([one.sample.pixels for one in group if one.sample is not None])
+        x = pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255
+        options: dict[str, Any] = {}
+        if setting.mask == "band":
+            from art_crop.attacks.gaussian_noise import band_mask
+
+            regions = [target.region for target in targets if target.region is not None]
+            if len(regions) < len(targets):
+                raise InvalidInputError(f"mask: the task {self.task.name} has no regions about which a band could lie")
+            options["mask"] = band_mask(regions, pixels.shape[1:3])
+        start = time.perf_counter()
+        try:
+            adversarial = np.asarray(attack.generate(x, self.task.y(targets), **options), np.float64)
+        finally:
+            for one in group:
+                one.row["seconds"] = (time.perf_counter() - start) / len(group)
+        if adversarial.shape != x.shape:
+            raise ValueError(f"the attack gave photos of shape {adversarial.shape} for {x.shape}")
+        results = getattr(attack, "results", None) or [None] * len(group)
+        levels = (np.clip(adversarial, 0, 1) * 255).round().astype(np.uint8).transpose(0, 2, 3, 1)
+        for one, changed, result in zip(group, levels, results, strict=True):
+            one.changed, one.result = np.ascontiguousarray(changed), result
+
+    def _measure(self, one: _Work, setting: Setting) -> None:
+        """Write the photo, verify the file, and fill the row in; all measures are of the decoded file."""
+        assert one.sample is not None
+        assert one.target is not None
+        assert one.changed is not None
+        encoded = self.encoding.encode(one.changed)
+        verified = verify(self.model(setting.scored), self.task.objective([one.target]), encoded)
+        pixels, decoded, row = one.sample.pixels, encoded.decoded, one.row
+        change = _change_of(pixels, decoded)
+        outcome = self.task.outcome(one.sample, one.target, verified.output, change)
+        metrics = {**outcome.metrics, **{name: float(of(pixels, decoded)) for name, of in self.metrics.items()}}
+        if self.encoding.lossy:
+            metrics["l2-before-encoding"] = _change_of(pixels, one.changed)["l2"]
+        found: dict[str, Any] = {
+            "success": outcome.success,
+            "success_before": outcome.success_before,
+            "l2": change["l2"],
+            "linf": change["linf"],
+            "metrics": metrics,
+            "facts": canonical(outcome.details),
+        }
+        found |= {name: getattr(one.result, name, 0) for name in ("gradients", "queries")}
+        found |= {"curve": list(getattr(one.result, "curve", ())), "curve_of": getattr(one.result, "curve_of", "")}
+        if self.recipe.keep_images:
+            found["image"] = f"images/{row['key'][:24]}{encoded.suffix}"
+            found["original"] = f"images/original-{one.photo.sha256[:16]}-{pixels.shape[1]}.png"
+            one.files = {found["image"]: encoded.data, found["original"]: self._original(one.photo, pixels)}
+        row.update(found)
+
+    @contextmanager
+    def _noted(self, group: Sequence[_Work]) -> Iterator[None]:
+        """Turn what goes wrong into the rows' error."""
+        try:
+            yield
+        except Exception as error:
+            for one in group:
+                one.error, one.files = error, {}
+                one.row["error_kind"], one.row["error"] = _kind_of(error), _sentence(error, one.photo)
+
+    # -- what is kept for a while --------------------------------------------------------------------------------------
+
+    def _photo(self, photo: PhotoRef) -> Array:
+        """uint8 (H, W, 3) at the suite's width."""
+        # Items of one batch follow one another, so that nothing older is worth its memory.
+        most = self.suite.limits.batch
+        return _kept(self._pixels, photo.path, most, lambda: self._resized(load_photo(photo.path).pixels))
+
+    def _resized(self, pixels: Array) -> Array:
+        width = self.suite.data.width
+        if width in (0, pixels.shape[1]):
+            return pixels
+        height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
+        return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+
+    def _output_before(self, photo: PhotoRef, pixels: Array, setting: Setting) -> Any:
+        """What the scored model makes of the unchanged photo's file."""
+        most = self.suite.limits.batch * len(self.suite.models)
+
+        def ask() -> Any:
+            path = Path(self._folder.name) / f"photo{self.encoding.suffix}"
+            path.write_bytes(self.encoding.encode(pixels).data)
+            return self.model(setting.scored).output_of_file(path)
+
+        return _kept(self._outputs, (photo.path, setting.scored), most, ask)
+
+    def _original(self, photo: PhotoRef, pixels: Array) -> bytes:
+        return _kept(self._originals, photo.path, self.suite.limits.batch, lambda: encode_png(pixels, quick=True))
+
+
+def _change_of(pixels: Array, changed: Array) -> dict[str, float]:
+    delta = changed.astype(np.int32) - pixels
+    squares = int((delta * delta).sum(dtype=np.int64))
+    return {
+        "l2": math.sqrt(squares) / 255,
+        "linf": int(np.abs(delta).max()) / 255,
+        "psnr": math.inf if squares == 0 else 10 * math.log10(255**2 * delta.size / squares),
+    }
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise :class:`TimeLimitError` after so many seconds; 0, or a thread or system without alarms: no limit."""
+    if not seconds or not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(*_: Any) -> None:
+        raise TimeLimitError(f"took more than {seconds:g} s, the suite's limits.photo_seconds")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _kind_of(error: Exception) -> str:
+    if isinstance(error, NotMeasured):
+        return error.kind
+    return "photo" if isinstance(error, ImageFileError) else "time" if isinstance(error, TimeLimitError) else "attack"
+
+
+def _sentence(error: Exception, photo: PhotoRef) -> str:
+    """One line, with the photo's name instead of where it lies on this machine."""
+    text = " ".join(str(error).replace(photo.path, photo.name).split()) or "no message"
+    text = text.encode("utf-8", "replace").decode()  # a path in it may hold bytes that no table can
+    named = isinstance(error, (NotMeasured, ImageFileError, TimeLimitError, InvalidInputError))
+    return text if named else f"{type(error).__name__}: {text}"
+
+
+def _kept(store: OrderedDict[Any, Kept], key: Any, most: int, make: Callable[[], Kept]) -> Kept:
+    if key not in store:
+        store[key] = make()
+        if len(store) > most:
+            store.popitem(last=False)
+    store.move_to_end(key)
+    return store[key]
+
+
+def _unknown(where: str, name: str, plugin: str, known: list[str]) -> InvalidInputError:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return InvalidInputError(f"{where}: params.{name}: {plugin} has no such parameter; {hint}known: {', '.join(known)}")
