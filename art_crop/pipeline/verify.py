@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from art_crop.errors import OutputError
 from art_crop.images.encoding import EncodedImage
 
 __all__ = ["Verified", "verify", "verify_file"]
@@ -45,7 +46,10 @@ def verify(target: Any, objective: Any, encoded: EncodedImage) -> Verified:
     """
     with tempfile.TemporaryDirectory(prefix="art-crop-") as folder:
         path = Path(folder) / f"photo{encoded.suffix}"
-        path.write_bytes(encoded.data)  # of no use to anybody a moment later: nothing is flushed to the disk
+        try:
+            path.write_bytes(encoded.data)  # of no use to anybody a moment later: nothing is flushed to the disk
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
         return verify_file(target, objective, path)
 
 

@@ -130,16 +130,20 @@ def test_the_salient_point_alone(cropper: Any, photo_file: Path, tmp_path: Path)
     assert y0 - 1 <= point[1] <= y1
 
 
-def test_a_symmetric_photo_says_why_it_cannot_be_done(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+def test_a_symmetric_photo_says_that_it_needs_more(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     left = photo[:, :192]
     Image.fromarray(np.concatenate([left, left[:, ::-1]], 1)).save(tmp_path / "mirror.png")
-    result = attack(tmp_path / "mirror.png", "--show", "0,0.2,0.1,0.8", *SHOW, "--out", tmp_path / "o")
+    arguments = ("--show", "0,0.2,0.1,0.8", *SHOW, "--out", tmp_path / "o")
+    result = attack(tmp_path / "mirror.png", *arguments, "--max-eps", 0.5)
     assert result.exit_code == 1
     assert "mirror-symmetric" in result.output
+    assert "larger max_eps" in result.output
     record = json.loads((tmp_path / "o" / "mirror.json").read_text())
     assert record["after"]["symmetric"] is True
-    assert record["unchanged"] is True
-    assert record["gradients"] == 0
+    result = attack(tmp_path / "mirror.png", *arguments, "--max-eps", 60, "--overwrite")
+    assert result.exit_code == 0
+    assert "no longer does" in result.output
+    assert json.loads((tmp_path / "o" / "mirror.json").read_text())["after"]["symmetric"] is False
 
 
 @pytest.mark.parametrize("quality", [75, 95])

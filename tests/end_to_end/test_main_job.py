@@ -147,7 +147,7 @@ def test_the_python_call_refuses_in_typed_errors(fastgaze: Any, kodak_root: Path
         show_region(photo, Region(0, 0, 1, 0.9), estimator=fastgaze, ratios=(0.56,), out=tmp_path)
     with pytest.raises(InvalidInputError, match="eps"):
         show_region(photo, "0,0,.1,.1", estimator=fastgaze, eps=float("nan"), out=tmp_path)
-    with pytest.raises(InvalidInputError, match="a saliency model with gradients"):
+    with pytest.raises(InvalidInputError, match="a saliency model is needed"):
         show_region(photo, "0,0,.1,.1", estimator=object(), out=tmp_path)  # type: ignore[arg-type]
     with pytest.raises(ImageFileError, match="does not exist"):
         show_region(tmp_path / "none.png", "0,0,.1,.1", estimator=fastgaze, out=tmp_path / "o")

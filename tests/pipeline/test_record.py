@@ -36,13 +36,18 @@ REGION = Region(0.1, 0.2, 0.3, 0.4)
         ("ratios", ()),
         ("ratios", (0.0,)),
         ("ratios", (1.0, math.nan)),
-        ("region", None),
         ("region", (0.1, 0.2, 0.3, 0.4)),
     ],
 )
 def test_bad_settings_are_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(InvalidInputError, match=f"^{name}: "):
         Settings(**{"region": REGION, name: value})
+
+
+@pytest.mark.parametrize("goals", [{}, {"region": REGION, "score": 3.0}, {"score": 3.0, "label": 2}])
+def test_one_goal_is_needed(goals: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError, match="^goal: one of"):
+        Settings(**goals)
 
 
 def test_a_search_and_a_fixed_budget_exclude_each_other() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from art_crop.errors import InvalidInputError
 from art_crop.geometry import Region, crop_window, window_contains
-from art_crop.pipeline import Goal
+from art_crop.pipeline import ShowRegion, verify_file
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_the_ratios_that_the_message_names_can_show_the_region(
 ) -> None:
     output = output_of(model, *size)
     with pytest.raises(InvalidInputError) as caught:
-        Goal(region, (ratio,)).out_of_reach(output)
+        ShowRegion(region, (ratio,)).check(output)
     found = re.search(r"no crop of ratio (\S+) .* ratios from (\S+) to (\S+),", str(caught.value))
     assert found is not None, caught.value
     low, high = float(found[2]), float(found[3])
@@ -65,7 +65,7 @@ def test_the_ratios_that_the_message_names_can_show_the_region(
 def test_ratios_that_can_but_not_together(model: Any) -> None:
     output = output_of(model, 512, 512)
     region = Region(0.0, 0.0, 0.2, 0.2)
-    assert Goal(region, (0.56, 2.0)).out_of_reach(output) is False
+    ShowRegion(region, (0.56, 2.0)).check(output)
     # Each window spans one side and moves along the other in steps of the map's cells, so there is slack to find.
     for corner in np.arange(0.0, 0.51, 0.01):
         region = Region(corner, 0.0, corner + 0.49, 0.49)
@@ -75,47 +75,60 @@ def test_ratios_that_can_but_not_together(model: Any) -> None:
             for p in points(output)
         )
         if together:
-            assert Goal(region, (0.5, 2.0)).out_of_reach(output) is False
+            ShowRegion(region, (0.5, 2.0)).check(output)
         else:
             with pytest.raises(InvalidInputError, match="not all at once" if all(alone) else "no crop of ratio"):
-                Goal(region, (0.5, 2.0)).out_of_reach(output)
+                ShowRegion(region, (0.5, 2.0)).check(output)
 
 
-def test_a_symmetric_photo_whose_centred_crop_misses_the_region(model: Any, tmp_path: Path) -> None:
+def test_a_symmetric_photo_can_be_shown_by_its_middle_or_by_breaking_the_symmetry(model: Any, tmp_path: Path) -> None:
     half = np.random.default_rng(3).integers(0, 256, (256, 192, 3), dtype=np.uint8)
     pixels = np.concatenate([half, half[:, ::-1]], 1)
     output = model.output(pixels[None].transpose(0, 3, 1, 2).astype(np.float32) / 255)
     assert bool(output.symmetric()[0])
-    assert Goal(Region(0.0, 0.2, 0.1, 0.5), (1.0,)).out_of_reach(output) is True
-    assert Goal(Region(0.45, 0.2, 0.55, 0.5), (1.0,)).out_of_reach(output) is False
+    aside, middle = (ShowRegion(Region(x, 0.2, x + 0.1, 0.5), (1.0,)) for x in (0.0, 0.45))
+    aside.check(output)
+    assert not aside.view(output).success
+    assert not bool(aside.objective()(output).success[0])
     path = tmp_path / "mirror.png"
     Image.fromarray(pixels).save(path)
-    goal = Goal(Region(0.45, 0.2, 0.55, 0.5), (1.0,))
-    view = goal.view(model, model.predict_file(path, goal.shown_ratios))
+    verified = verify_file(model, middle.objective(), path)
+    view = middle.view(verified.output)
     assert view.symmetric
     assert view.success
+    assert verified.success
     assert view.crops[0] == (64, 0, 256, 256)
 
 
-def test_a_view_judges_by_the_windows(model: Any, photo_file: Path) -> None:
-    seen = model.predict_file(photo_file, (0.56, 1.0))
-    wide, square = seen.crops
-    width = seen.size[0]
+def test_a_view_is_of_the_windows(model: Any, photo_file: Path) -> None:
+    output = model.output_of_file(photo_file)
+    wide, square = model.predict_file(photo_file, (0.56, 1.0)).crops
+    width = output.size[0]
     inside = Region(square.left / width, 0.3, (square.left + square.width) / width, 0.5)
-    view = Goal(inside, (0.56, 1.0)).view(model, seen)
+    view = ShowRegion(inside, (0.56, 1.0)).view(output)
     assert view.crops == (wide, square)
     assert view.shows == (True, True)
     assert view.success
-    too_wide = Region(0.0, 0.3, 1.0, 0.5)
-    view = Goal(too_wide, (0.56, 1.0)).view(model, seen)
+    view = ShowRegion(Region(0.0, 0.3, 1.0, 0.5), (0.56, 1.0)).view(output)
     assert view.shows == (True, False)
     assert not view.success
 
 
 def test_a_peak_goal_looks_at_the_salient_point_alone(model: Any, photo_file: Path) -> None:
-    seen = model.predict_file(photo_file, (0.56, 1.0))
-    x, y = seen.salient_point[0] / seen.size[0], seen.salient_point[1] / seen.size[1]
+    output = model.output_of_file(photo_file)
+    point = model.predict_file(photo_file, (1.0,)).salient_point
+    x, y = point[0] / output.size[0], point[1] / output.size[1]
     around = Region(max(0, x - 0.05), max(0, y - 0.05), min(1, x + 0.05), min(1, y + 0.05))
-    assert Goal(around, None).view(model, seen).success
+    assert ShowRegion(around, None).view(output).success
     away = Region(0.0, 0.0, 0.2, 0.2) if x > 0.5 else Region(0.8, 0.0, 1.0, 0.2)
-    assert not Goal(away, None).view(model, seen).success
+    assert not ShowRegion(away, None).view(output).success
+
+
+def test_a_box_in_which_no_salient_point_can_lie_is_refused_with_the_nearest_that_holds_one(model: Any) -> None:
+    output = output_of(model, 768, 512)
+    small = ShowRegion(Region(300 / 768, 300 / 512, 308 / 768, 306 / 512), None)
+    assert not small.view(output).success
+    with pytest.raises(InvalidInputError, match=r"a cell of 38x37 px.*nearest box that holds one is (\S+)$") as caught:
+        small.check(output)
+    box = str(caught.value).rsplit(" ", 1)[1]
+    ShowRegion(Region.parse(box, 768, 512), None).check(output)
