@@ -35,8 +35,8 @@ RATIOS = (0.56, 1.0, 2.0)
 
 def output(saliency: Tensor, symmetric: tuple[bool, ...] | None = None, *, log_density: bool = True) -> SaliencyOutput:
     x, y = cells_to_pixels((saliency.shape[1], saliency.shape[2]), RESIZED, SIZE)
-    flags = torch.tensor(symmetric or [False] * len(saliency))
-    return SaliencyOutput(saliency, x, y, SIZE, lambda: flags, log_density)
+    score = torch.tensor([-3.0 if flag else 3.0 for flag in symmetric or [False] * len(saliency)])
+    return SaliencyOutput(saliency, x, y, SIZE, lambda: score, log_density)
 
 
 def maps(seed: int, count: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -54,8 +54,12 @@ def peak(saliency: Tensor) -> tuple[int, int]:
 
 def shows(point: tuple[int, int], region: Region, *, symmetric: bool = False) -> bool:
     """Whether every crop window shows all pixels of the region, by hand."""
+    return shows_with(RATIOS, point, region, symmetric=symmetric)
+
+
+def shows_with(ratios: tuple[float, ...], point: tuple[int, int], region: Region, *, symmetric: bool = False) -> bool:
     x0, y0, x1, y1 = region.x0 * SIZE[0], region.y0 * SIZE[1], region.x1 * SIZE[0], region.y1 * SIZE[1]
-    for ratio in RATIOS:
+    for ratio in ratios:
         left, top, width, height = crop_window(*SIZE, point, ratio, symmetric=symmetric)
         if x0 < left - 1e-6 or y0 < top - 1e-6 or x1 > left + width + 1e-6 or y1 > top + height + 1e-6:
             return False
@@ -96,13 +100,31 @@ class TestPeakInRegion:
         assert bool(verdict.success) == (column in inside)
         assert (float(verdict.loss) < 0) == bool(verdict.success)
 
-    def test_a_region_between_cells_means_the_nearest_one(self) -> None:
-        saliency = torch.zeros(1, *SHAPE)
-        saliency[0, 3, 5] = 1  # stands at x = 88 of 320, y = 56 of 214
+    def test_a_region_between_cells_is_led_to_the_nearest_one_and_never_reached(self) -> None:
+        """The salient point is in whole pixels; by column, where nothing is cropped, the nearest column will do."""
+        saliency = torch.zeros(2, *SHAPE, dtype=torch.float64, requires_grad=True)
+        with torch.no_grad():
+            saliency[0, 3, 5], saliency[1, 3, 6] = 1, 1  # column 5 stands at x = 88 of 320, row 3 at y = 56 of 214
         x, y = 88.3 / 320, 56.4 / 214
-        verdict = PeakInRegion([Region(x, y, x + 1e-4, y + 1e-4)])(output(saliency))
-        assert verdict.success.tolist() == [True]
-        assert PeakInRegion([Region(x + 0.05, y, x + 0.0501, y + 1e-4)])(output(saliency)).success.tolist() == [False]
+        narrow = [Region(x, y, x + 1e-4, y + 1e-4)] * 2
+        loss, success = PeakInRegion(narrow)(output(saliency))
+        assert success.tolist() == [False, False]
+        assert loss.tolist() == [-1, 1]
+        (gradient,) = torch.autograd.grad(loss[1], saliency)
+        assert gradient[1].flatten().argmin() == 3 * SHAPE[1] + 5
+        by_column = PeakInRegion(narrow, by="column")(output(saliency))
+        assert by_column.success.tolist() == [True, False]
+
+    def test_one_pixel_decides(self) -> None:
+        """A region whose edge stands on the salient point's own pixel holds it; half a pixel further, it does not."""
+        saliency = torch.zeros(1, *SHAPE)
+        saliency[0, 3, 5] = 1
+        px, py = peak(saliency[0])
+        for inwards, held in ((0.0, True), (0.5, False)):
+            region = Region((px + inwards) / SIZE[0], 0, 1, 1)
+            assert PeakInRegion([region])(output(saliency)).success.tolist() == [held]
+            region = Region(0, 0, 1, (py - inwards) / SIZE[1])
+            assert PeakInRegion([region])(output(saliency)).success.tolist() == [held]
 
     def test_cross_entropy_is_minus_the_log_of_the_share(self) -> None:
         saliency = maps(1)
@@ -166,18 +188,49 @@ class TestCropContainsRegion:
         objective = CropContainsRegion([middle, middle, left, left], (1.0, 2.0))
         verdict = objective(output(saliency, (True, False, True, False)))
         assert verdict.success.tolist() == [True, False, False, True]
-        # Nothing can be done for the symmetric photo's left region: a great loss that pretends no gradient.
+        # No middle window shows the left region: the symmetry has to break, by a score half beyond the threshold.
+        assert float(verdict.loss[2].detach()) == 0.5 + 3
         (gradient,) = torch.autograd.grad(verdict.loss.sum(), saliency)
-        assert float(verdict.loss[2].detach()) > 100
         assert gradient[2].abs().max() == 0
         assert gradient[1].abs().max() > 0
+
+    def test_a_broken_symmetry_has_a_gradient(self) -> None:
+        """The greater of the peak's loss and of 0.5 - asymmetry; success only with the symmetry gone."""
+        left = Region(0.05, 0.45, 0.15, 0.55)
+        saliency = torch.zeros(3, *SHAPE, dtype=torch.float64)
+        saliency[:2, 6, 0], saliency[2, 6, 19] = 1, 1
+        x, y = cells_to_pixels(SHAPE, RESIZED, SIZE)
+        score = torch.tensor([-2.0, 0.1, -0.1], dtype=torch.float64, requires_grad=True)
+        seen = SaliencyOutput(saliency.requires_grad_(), x, y, SIZE, lambda: score)
+        objective = CropContainsRegion([left] * 3, (1.0, 2.0))
+        loss, success = objective(seen)
+        assert success.tolist() == [False, True, False]
+        free = objective(output(saliency)).loss
+        assert loss.tolist() == [2.5, float(free[1]), max(float(free[2]), 0.6)]
+        by_score, by_map = torch.autograd.grad(loss.sum(), (score, saliency))
+        assert by_score.tolist() == [-1, 0, 0]
+        assert [bool(one.any()) for one in by_map] == [False, True, True]
+
+    def test_a_symmetric_photo_takes_the_cheaper_way(self) -> None:
+        """Above the middle: a row that the middle windows show is near, while the symmetry is far from breaking."""
+        region = Region(0.45, 0.05, 0.55, 0.15)
+        saliency = torch.zeros(1, *SHAPE, dtype=torch.float64)
+        saliency[0, 12, 10] = 0.2
+        ratios = (0.56,)
+        assert not shows_with(ratios, peak(saliency[0]), region, symmetric=True)
+        loss, success = CropContainsRegion([region], ratios)(output(saliency, (True,)))
+        assert (loss.tolist(), success.tolist()) == ([0.2], [False])
+        saliency[0, 1, 19] = 0.3  # far right: its own windows do not matter, the middle ones at its row do
+        assert shows_with(ratios, peak(saliency[0]), region, symmetric=True)
+        loss, success = CropContainsRegion([region], ratios)(output(saliency, (True,)))
+        assert success.tolist() == [True]
+        assert float(loss) == pytest.approx(-0.1)
 
     def test_what_no_window_can_hold_is_refused(self) -> None:
         with pytest.raises(InvalidInputError, match=r"no crop window can contain it .* 640x427 px"):
             CropContainsRegion([Region(0, 0, 1, 1)], (1.0,))(output(maps(0)))
-        # In a photo that is cropped at its middle it is not the user's mistake but a failure.
-        verdict = CropContainsRegion([Region(0, 0, 1, 1)], (1.0,))(output(maps(0), (True,)))
-        assert verdict.success.tolist() == [False]
+        with pytest.raises(InvalidInputError, match="no crop window can contain it"):
+            CropContainsRegion([Region(0, 0, 1, 1)], (1.0,))(output(maps(0), (True,)))
 
 
 def one_hot(row: int, column: int) -> Tensor:
