@@ -41,7 +41,7 @@ WIDE = 0.15
 """Standard deviation of the spots of ``mask="spots"``, as a share of the photo's longer side."""
 
 
-class EstimatorRequirementError(InvalidInputError, EstimatorError):  # type: ignore[misc]
+class EstimatorRequirementError(InvalidInputError, EstimatorError):
     """An attack cannot use an estimator; the message says which it takes. ART's own callers know it, too."""
 
     def __init__(self, message: str) -> None:
