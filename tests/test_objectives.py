@@ -15,6 +15,7 @@ from torch import Tensor
 from art_crop.errors import InvalidInputError
 from art_crop.geometry import Region, cells_to_pixels, crop_window
 from art_crop.objectives import (
+    And,
     CropContainsRegion,
     LabelDistance,
     LabelIs,
@@ -25,6 +26,8 @@ from art_crop.objectives import (
     SaliencyOutput,
     ScoreBeyond,
     ScoreDistance,
+    Verdict,
+    evidence,
 )
 
 SIZE = (640, 427)
@@ -399,3 +402,91 @@ def test_labels_are_ranked_as_argsort_ranks_them() -> None:
 def test_labels_that_make_no_sense(bad: Callable[[Tensor], Any]) -> None:
     with pytest.raises(InvalidInputError):
         bad(torch.zeros(1, 3))
+
+
+class TestJoined:
+    """``&``: success is that of all, the loss the greatest."""
+
+    def parts(self, count: int = 4) -> list[Any]:
+        return [
+            PeakInRegion([Region(0, 0, 0.6, 1)] * count),
+            PeakInRegion([Region(0.3, 0, 1, 1)] * count, by="column"),
+            CropContainsRegion([Region(0.4, 0.4, 0.6, 0.6)] * count, (1.0,)),
+        ]
+
+    @given(seed=seeds)
+    def test_all_succeed_and_the_worst_counts(self, seed: int) -> None:
+        seen, parts = output(maps(seed, 4)), self.parts()
+        first, second, third = (part(seen) for part in parts)
+        for joined in (parts[0] & parts[1] & parts[2], parts[0] & (parts[1] & parts[2]), And(*parts)):
+            loss, success = joined(seen)
+            rows = zip(first.loss.tolist(), second.loss.tolist(), third.loss.tolist(), strict=True)
+            assert loss.tolist() == [max(row) for row in rows]
+            flags = zip(first.success.tolist(), second.success.tolist(), third.success.tolist(), strict=True)
+            assert success.tolist() == [all(row) for row in flags]
+            assert len(joined.parts) == 3
+            assert (len(joined), joined.task) == (4, "saliency")
+
+    def test_the_gradient_is_that_of_the_worst(self) -> None:
+        values = maps(5, 4).requires_grad_()
+        one, other = self.parts()[:2]
+        losses = torch.stack([part(output(values)).loss for part in (one, other)])
+        (joined,) = torch.autograd.grad((one & other)(output(values)).loss.sum(), values, retain_graph=True)
+        for i, worst in enumerate(losses.argmax(0).tolist()):
+            (alone,) = torch.autograd.grad(losses[worst, i], values, retain_graph=True)
+            assert torch.equal(joined[i], alone[i])
+        assert len(set(losses.argmax(0).tolist())) == 2
+
+    def test_take_keeps_samples_together(self) -> None:
+        regions = [Region(0, 0, 0.5, 1), Region(0.5, 0, 1, 1), Region(0, 0, 1, 0.5)]
+        joined = PeakInRegion(regions) & DarkMap(3)
+        values = maps(6, 3)
+        whole = joined(output(values))
+        part = joined.take([2, 0])(output(values[[2, 0]]))
+        assert part.loss.tolist() == whole.loss[[2, 0]].tolist()
+        assert part.success.tolist() == whole.success[[2, 0]].tolist()
+        assert (joined & joined).task == "saliency"
+
+    def test_labels_and_scores(self) -> None:
+        scores = torch.tensor([1.0, 2.0, 3.0])
+        band = ScoreBeyond([2.5] * 3, "below") & ScoreBeyond([1.5] * 3, "above")
+        assert band(scores).success.tolist() == [False, True, False]
+        assert band(scores).loss.tolist() == [0.5, -0.5, 0.5]
+        logits = torch.tensor([[3.0, 2.0, 1.0], [2.0, 3.0, 1.0]])
+        neither = LabelOut([0, 0]) & LabelOut([1, 1])
+        assert neither(logits).success.tolist() == [False, False]
+        assert (LabelIs([0, 1]) & LabelOut([2, 2]))(logits).success.tolist() == [True, True]
+
+    def test_what_does_not_go_together(self) -> None:
+        peaks = PeakInRegion([Region(0, 0, 1, 1)] * 2)
+        for other, said in (
+            (ScoreBeyond([1.0, 1.0], "below"), "of one task can be joined by &, not of quality and saliency"),
+            (PeakInRegion([Region(0, 0, 1, 1)]), r"as many samples .* not \[1, 2\]"),
+            (len, "an objective is needed on both sides of &"),
+        ):
+            with pytest.raises(InvalidInputError, match=f"^objectives: .*{said}"):
+                peaks & other  # type: ignore[operator]
+        with pytest.raises(InvalidInputError, match=r"^objectives: at least two"):
+            And(peaks)
+
+    def test_evidence_is_the_sum(self) -> None:
+        values, parts = maps(7, 4), self.parts()
+        expected = sum(evidence(part, output(values)) for part in parts)
+        assert torch.equal(evidence(And(*parts), output(values)), torch.as_tensor(expected))
+
+
+class DarkMap(Objective):
+    """An objective of any task, by a stranger: the mean of the map is small."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __call__(self, seen: SaliencyOutput) -> Verdict:
+        loss = seen.saliency.mean((1, 2))
+        return Verdict(loss, loss < 0)
+
+    def take(self, indices: Any) -> DarkMap:
+        return DarkMap(len(indices))

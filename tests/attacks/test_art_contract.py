@@ -129,6 +129,20 @@ def test_random_initialisation_images(tiny: Any) -> None:
     assert not np.array_equal(adversarial, with_noise)
 
 
+def test_random_initialisation_is_a_hundredth_of_the_budget(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the first gradient is taken: noise of that norm away, another for each photo and seed."""
+    estimator, x, starts = tiny.saliency_estimator(), tiny.photos(2), []
+    gradient_at = estimator.value_and_gradient
+    monkeypatch.setattr(estimator, "value_and_gradient", lambda p, *a, **k: starts.append(p) or gradient_at(p, *a, **k))
+    for seed in (0, 1):
+        attack = SaliencyPeakFGM(estimator, eps=[0.5, 4.0], max_iter=1, quantize=False, random_init=True, seed=seed)
+        attack.generate(x, REGION)
+    noise = torch.cat(starts).double().numpy() - np.concatenate([x, x])
+    assert np.sqrt((noise**2).sum((1, 2, 3))) == pytest.approx([0.005, 0.04] * 2, rel=1e-3)
+    units = noise.reshape(4, -1) / np.linalg.norm(noise.reshape(4, -1), axis=1)[:, None]
+    assert np.abs(np.triu(units @ units.T, 1)).max() < 0.1
+
+
 BAD: dict[str, list[Any]] = {
     "norm": [1, 0, "1", "l2", None, True, [2]],
     "eps": [0, -1.0, np.nan, np.inf, "1", None, [], [1.0, 0.0], [[1.0, 2.0]], True],

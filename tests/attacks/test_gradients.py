@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 import art_crop
 from art_crop.attacks import ContrastShift, SaliencyPeakFGM
 from art_crop.attacks.gradients import (
+    COPIES,
     averaged,
     diverse,
     ensembled,
@@ -285,3 +287,60 @@ def test_spots_stand_where_they_should() -> None:
     assert np.unravel_index(int(target[0].argmax()), (40, 80)) in {(19, 19), (20, 19), (19, 20), (20, 20)}
     assert abs(float((old[0].sum(0) * (torch.arange(80) + 0.5)).sum() / old.sum()) - 60) < 0.1
     assert float(target.max()) == pytest.approx(1, abs=0.05)
+
+
+def test_resized_copies_have_70_to_100_percent_of_the_size() -> None:
+    """Evenly spread; a pixel of a resized plane is a mean of the photo's, so a grey photo stays grey."""
+    x, stream = torch.full((1, 3, 100, 200), 0.25), np.random.default_rng(3)
+    copies = [COPIES["resize"](x, stream, CLIP) for _ in range(300)]
+    heights = np.array([copy.shape[2] for copy in copies])
+    assert (heights.min(), heights.max()) == (70, 100)
+    assert np.histogram(heights, bins=[69.5, 77.5, 85.5, 92.5, 100.5])[0].min() > 45
+    assert all(abs(copy.shape[3] - 2 * copy.shape[2]) <= 1 for copy in copies)
+    assert all(torch.allclose(copy, torch.tensor(0.25)) for copy in copies)
+
+
+def test_other_copies_stay_in_their_ranges() -> None:
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for kind, low, high in (("jpeg", 50, 95), ("blur", 0.3, 1.5)):
+        drawn: list[float] = []
+
+        class Recorder:
+            def integers(self, a: int, b: int, kept: list[float] = drawn) -> int:
+                kept += [a, b - 1]
+                return a
+
+            def uniform(self, a: float, b: float, kept: list[float] = drawn) -> float:
+                kept += [a, b]
+                return b
+
+        assert COPIES[kind](x, Recorder(), CLIP).shape == x.shape  # type: ignore[arg-type]
+        assert drawn == [low, high]
+
+
+def test_diversity_and_averaging_draw_from_streams_of_their_own(tiny: Any) -> None:
+    """The sizes at which a step sees the photo are not those of the copies that it is averaged over."""
+    sizes: dict[str, list[tuple[int, ...]]] = {"diverse": [], "averaged": []}
+    estimator, x = tiny.saliency_estimator(), torch.from_numpy(tiny.photos(12, 96, 128))
+
+    def recording(name: str) -> Any:
+        def source(photos: torch.Tensor, objective: Any, decide: bool) -> Any:
+            if photos.shape[2:] != x.shape[2:]:
+                sizes[name].append(tuple(photos.shape[2:]))
+            return plain(estimator)(photos, objective, decide)
+
+        return source
+
+    diverse(recording("diverse"), 1.0, 4, CLIP)(x, in_region(12), False)
+    averaged(recording("averaged"), ["resize"], 2, 4, CLIP)(x, in_region(12), False)
+    own = [factor_of(photo, 5) for photo in x]
+    assert sizes["diverse"] == [(round(96 * factor), round(128 * factor)) for factor in own]
+    assert not set(sizes["diverse"]) <= set(sizes["averaged"])
+
+
+def factor_of(photo: torch.Tensor, seed: int) -> float:
+    """First a coin, then the factor, from the stream of seed and levels."""
+    levels = (photo.numpy() * 255).round().astype(np.uint8).tobytes()
+    stream = np.random.default_rng([seed, zlib.crc32(levels)])
+    stream.random()
+    return float(stream.uniform(0.7, 1.0))

@@ -142,3 +142,21 @@ def test_one_direction_after_another() -> None:
     assert torch.equal(first, again)
     assert not torch.equal(first, second)
     assert torch.equal(second, PhotoSpace(x, "2", quantize=True, halvings=1).at(b, eps).seen)
+
+
+@pytest.mark.parametrize("halvings", [0, 1])
+def test_below_half_a_level_a_pixel_single_levels_are_worth_more(halvings: int) -> None:
+    """Rounding a direction is no match for the levels that are worth most, up to half a level a pixel and not beyond.
+
+    What a change is worth is its scalar product with the direction; the price is its norm.
+    """
+    x, way = photo().clamp(0.1, 0.9), direction("noise")
+    for levels, better in ((0.1, True), (0.3, True), (0.49, True), (0.51, False), (1.0, False)):
+        worth = {}
+        for single in (True, False):
+            space = PhotoSpace(x, "2", quantize=True, halvings=halvings, single_levels=single)
+            changed = space.at(way, budget(levels)).seen
+            worth[single] = float(((changed - space.grid) * way).sum()), changed
+        assert torch.equal(worth[True][1], worth[False][1]) == (not better)
+        if better and not halvings:
+            assert worth[True][0] > worth[False][0]
