@@ -164,3 +164,22 @@ def test_the_gradient_says_which_way_the_map_goes(photo: NDArray[np.uint8]) -> N
         step[..., 90:120, 130:160] = 0.1
         moved = (cropper((x + step).clamp(0, 1)) - cropper(x))[0, 5, 7]
     assert float(moved) == pytest.approx(float((x.grad * ((x + step).clamp(0, 1) - x).detach()).sum()), rel=0.05)
+
+
+def test_the_way_out_of_symmetry_has_a_gradient() -> None:
+    """The score is exact with and without a gradient, and steps along that gradient break the symmetry."""
+    half = np.random.default_rng(3).integers(60, 180, (10, 5, 3)).astype(np.uint8)
+    tiles = np.concatenate([half, half[:, ::-1]], 1).repeat(32, 0).repeat(32, 1)
+    levels = torch.from_numpy(tiles).permute(2, 0, 1)[None]
+    start = asymmetry(levels)
+    assert float(start) < 0
+    noise = torch.randint(0, 9, levels.shape, generator=torch.Generator().manual_seed(0))
+    x = (levels + noise).float().requires_grad_()
+    score = asymmetry(x)
+    assert float(score.detach()) == pytest.approx(float(asymmetry(x.detach().to(torch.uint8))), abs=1e-4)
+    for _ in range(60):
+        (gradient,) = torch.autograd.grad(asymmetry(x).sum(), x)
+        x = (x.detach() + 2 * gradient / gradient.abs().max()).clamp(0, 255).requires_grad_()
+    assert not symmetric_by_hand(
+        resize_levels(x.detach().round().to(torch.uint8), (10, 10))[0].permute(1, 2, 0).numpy().astype(np.int64)
+    )
