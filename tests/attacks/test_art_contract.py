@@ -133,7 +133,7 @@ def test_random_initialisation_is_a_hundredth_of_the_budget(tiny: Any, monkeypat
     """Where the first gradient is taken: noise of that norm away, another for each photo and seed."""
     estimator, x, starts = tiny.saliency_estimator(), tiny.photos(2), []
     gradient_at = estimator.value_and_gradient
-    monkeypatch.setattr(estimator, "value_and_gradient", lambda p, *a, **k: starts.append(p) or gradient_at(p, *a, **k))
+    monkeypatch.setattr(estimator, "value_and_gradient", lambda p, *a, **k: starts.append(p) or gradient_at(p, *a, **k))  # type: ignore[func-returns-value]
     for seed in (0, 1):
         attack = SaliencyPeakFGM(estimator, eps=[0.5, 4.0], max_iter=1, quantize=False, random_init=True, seed=seed)
         attack.generate(x, REGION)
@@ -258,7 +258,7 @@ BAD_Y = {
 def test_bad_photos(tiny: Any, attack_class: type[PhotoAttack], case: str) -> None:
     x, message = BAD_X[case]
     with pytest.raises(InvalidInputError, match=message):
-        attack_class(tiny.saliency_estimator()).generate(x, REGION)
+        attack_class(tiny.saliency_estimator()).generate(x, REGION)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("case", BAD_Y)
@@ -291,6 +291,6 @@ def test_a_model_that_does_not_look_at_the_photo(tiny: Any) -> None:
     estimator = type(tiny.saliency_estimator())(Fixed(), log_density=True, device="cpu")
     x = np.rint(tiny.photos(2) * 255).astype(np.float32) / np.float32(255)
     for kwargs in ({}, {"minimal": True}, {"quantize": False}, {"norm": "inf"}, {"eps": 1000.0, "quantize": False}):
-        attack = SaliencyPeakFGM(estimator, **{"eps": 1.0, **kwargs})
+        attack = SaliencyPeakFGM(estimator, **{"eps": 1.0, **kwargs})  # type: ignore[arg-type]
         assert np.array_equal(attack.generate(x, Region(0, 0, 0.2, 0.2)), x)
         assert [result.success for result in attack.results] == [False, False]

@@ -83,7 +83,7 @@ def test_the_same_answers_lead_to_the_same_photos(tiny: Any) -> None:
     """A model behind a wall of queries is attacked exactly as the same one in the open."""
     x, white = tiny.photos(3), tiny.saliency_estimator()
     black = BlackBoxSaliencyRegressor(white.predict, log_density=True)
-    assert np.array_equal(*(RandomSearch(model, eps=1.0).generate(x, REGION) for model in (white, black)))
+    assert np.array_equal(*(RandomSearch(model, eps=1.0).generate(x, REGION) for model in (white, black)))  # type: ignore[arg-type]
     assert black.query_count == 3 * 62
     with pytest.raises(QueryLimitError):
         RandomSearch(BlackBoxSaliencyRegressor(white.predict, max_queries=5)).generate(x, REGION)

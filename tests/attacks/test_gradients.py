@@ -55,7 +55,7 @@ def test_smoothing_is_scipys_filter_on_the_gradient(tiny: Any) -> None:
     seen = smoothed(plain(estimator), 1.7)(x, in_region(2), True)
     expected = gaussian_filter(raw.gradient.numpy().astype(np.float64), (0, 0, 1.7, 1.7), mode="mirror")
     assert seen.gradient.numpy() == pytest.approx(expected, abs=1e-6)
-    assert torch.equal(seen.success, raw.success)
+    assert torch.equal(seen.success, raw.success)  # type: ignore[arg-type]
 
 
 def test_one_smoothed_step(tiny: Any) -> None:
@@ -205,7 +205,7 @@ def test_an_oracle_of_another_layout_tells_the_peaks(tiny: Any) -> None:
         ).generate(x, REGION)
         for first in (True, False)
     ]
-    assert np.array_equal(*found)
+    assert np.array_equal(*found)  # type: ignore[arg-type]
 
 
 def test_automatic_layers_are_chosen_once_a_call(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,7 +284,7 @@ def test_features_need_regions(tiny: Any) -> None:
 
 def test_spots_stand_where_they_should() -> None:
     target, old = Located(in_region(1), [PeakMove((0.25, 0.5), (0.75, 0.25))]).spots((40, 80), torch.zeros(1), 0.05)
-    assert np.unravel_index(int(target[0].argmax()), (40, 80)) in {(19, 19), (20, 19), (19, 20), (20, 20)}
+    assert np.unravel_index(int(target[0].argmax()), (40, 80)) in {(19, 19), (20, 19), (19, 20), (20, 20)}  # type: ignore[comparison-overlap]
     assert abs(float((old[0].sum(0) * (torch.arange(80) + 0.5)).sum() / old.sum()) - 60) < 0.1
     assert float(target.max()) == pytest.approx(1, abs=0.05)
 
