@@ -11,10 +11,6 @@ class InvalidInputError(ArtCropError, ValueError):
     """An argument is not usable; the message names it and the allowed values."""
 
 
-class EstimatorRequirementError(InvalidInputError):
-    """An attack cannot use an estimator; the message says which it takes."""
-
-
 class ImageFileError(ArtCropError):
     """A photo cannot be read, or is not safe to read."""
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from art_crop.errors import InvalidInputError
 from art_crop.geometry import Region, cells_to_pixels, crop_window
 from art_crop.objectives import (
+    And,
     CropContainsRegion,
     LabelDistance,
     LabelIs,
@@ -25,6 +26,8 @@ from art_crop.objectives import (
     SaliencyOutput,
     ScoreBeyond,
     ScoreDistance,
+    Verdict,
+    evidence,
 )
 
 SIZE = (640, 427)
@@ -35,8 +38,8 @@ RATIOS = (0.56, 1.0, 2.0)
 
 def output(saliency: Tensor, symmetric: tuple[bool, ...] | None = None, *, log_density: bool = True) -> SaliencyOutput:
     x, y = cells_to_pixels((saliency.shape[1], saliency.shape[2]), RESIZED, SIZE)
-    flags = torch.tensor(symmetric or [False] * len(saliency))
-    return SaliencyOutput(saliency, x, y, SIZE, lambda: flags, log_density)
+    score = torch.tensor([-3.0 if flag else 3.0 for flag in symmetric or [False] * len(saliency)])
+    return SaliencyOutput(saliency, x, y, SIZE, lambda: score, log_density)
 
 
 def maps(seed: int, count: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -54,8 +57,12 @@ def peak(saliency: Tensor) -> tuple[int, int]:
 
 def shows(point: tuple[int, int], region: Region, *, symmetric: bool = False) -> bool:
     """Whether every crop window shows all pixels of the region, by hand."""
+    return shows_with(RATIOS, point, region, symmetric=symmetric)
+
+
+def shows_with(ratios: tuple[float, ...], point: tuple[int, int], region: Region, *, symmetric: bool = False) -> bool:
     x0, y0, x1, y1 = region.x0 * SIZE[0], region.y0 * SIZE[1], region.x1 * SIZE[0], region.y1 * SIZE[1]
-    for ratio in RATIOS:
+    for ratio in ratios:
         left, top, width, height = crop_window(*SIZE, point, ratio, symmetric=symmetric)
         if x0 < left - 1e-6 or y0 < top - 1e-6 or x1 > left + width + 1e-6 or y1 > top + height + 1e-6:
             return False
@@ -96,13 +103,31 @@ class TestPeakInRegion:
         assert bool(verdict.success) == (column in inside)
         assert (float(verdict.loss) < 0) == bool(verdict.success)
 
-    def test_a_region_between_cells_means_the_nearest_one(self) -> None:
-        saliency = torch.zeros(1, *SHAPE)
-        saliency[0, 3, 5] = 1  # stands at x = 88 of 320, y = 56 of 214
+    def test_a_region_between_cells_is_led_to_the_nearest_one_and_never_reached(self) -> None:
+        """The salient point is in whole pixels; by column, where nothing is cropped, the nearest column will do."""
+        saliency = torch.zeros(2, *SHAPE, dtype=torch.float64, requires_grad=True)
+        with torch.no_grad():
+            saliency[0, 3, 5], saliency[1, 3, 6] = 1, 1  # column 5 stands at x = 88 of 320, row 3 at y = 56 of 214
         x, y = 88.3 / 320, 56.4 / 214
-        verdict = PeakInRegion([Region(x, y, x + 1e-4, y + 1e-4)])(output(saliency))
-        assert verdict.success.tolist() == [True]
-        assert PeakInRegion([Region(x + 0.05, y, x + 0.0501, y + 1e-4)])(output(saliency)).success.tolist() == [False]
+        narrow = [Region(x, y, x + 1e-4, y + 1e-4)] * 2
+        loss, success = PeakInRegion(narrow)(output(saliency))
+        assert success.tolist() == [False, False]
+        assert loss.tolist() == [-1, 1]
+        (gradient,) = torch.autograd.grad(loss[1], saliency)
+        assert gradient[1].flatten().argmin() == 3 * SHAPE[1] + 5
+        by_column = PeakInRegion(narrow, by="column")(output(saliency))
+        assert by_column.success.tolist() == [True, False]
+
+    def test_one_pixel_decides(self) -> None:
+        """A region whose edge stands on the salient point's own pixel holds it; half a pixel further, it does not."""
+        saliency = torch.zeros(1, *SHAPE)
+        saliency[0, 3, 5] = 1
+        px, py = peak(saliency[0])
+        for inwards, held in ((0.0, True), (0.5, False)):
+            region = Region((px + inwards) / SIZE[0], 0, 1, 1)
+            assert PeakInRegion([region])(output(saliency)).success.tolist() == [held]
+            region = Region(0, 0, 1, (py - inwards) / SIZE[1])
+            assert PeakInRegion([region])(output(saliency)).success.tolist() == [held]
 
     def test_cross_entropy_is_minus_the_log_of_the_share(self) -> None:
         saliency = maps(1)
@@ -166,18 +191,49 @@ class TestCropContainsRegion:
         objective = CropContainsRegion([middle, middle, left, left], (1.0, 2.0))
         verdict = objective(output(saliency, (True, False, True, False)))
         assert verdict.success.tolist() == [True, False, False, True]
-        # Nothing can be done for the symmetric photo's left region: a great loss that pretends no gradient.
+        # No middle window shows the left region: the symmetry has to break, by a score half beyond the threshold.
+        assert float(verdict.loss[2].detach()) == 0.5 + 3
         (gradient,) = torch.autograd.grad(verdict.loss.sum(), saliency)
-        assert float(verdict.loss[2].detach()) > 100
         assert gradient[2].abs().max() == 0
         assert gradient[1].abs().max() > 0
+
+    def test_a_broken_symmetry_has_a_gradient(self) -> None:
+        """The greater of the peak's loss and of 0.5 - asymmetry; success only with the symmetry gone."""
+        left = Region(0.05, 0.45, 0.15, 0.55)
+        saliency = torch.zeros(3, *SHAPE, dtype=torch.float64)
+        saliency[:2, 6, 0], saliency[2, 6, 19] = 1, 1
+        x, y = cells_to_pixels(SHAPE, RESIZED, SIZE)
+        score = torch.tensor([-2.0, 0.1, -0.1], dtype=torch.float64, requires_grad=True)
+        seen = SaliencyOutput(saliency.requires_grad_(), x, y, SIZE, lambda: score)
+        objective = CropContainsRegion([left] * 3, (1.0, 2.0))
+        loss, success = objective(seen)
+        assert success.tolist() == [False, True, False]
+        free = objective(output(saliency)).loss
+        assert loss.tolist() == [2.5, float(free[1]), max(float(free[2]), 0.6)]
+        by_score, by_map = torch.autograd.grad(loss.sum(), (score, saliency))
+        assert by_score.tolist() == [-1, 0, 0]
+        assert [bool(one.any()) for one in by_map] == [False, True, True]
+
+    def test_a_symmetric_photo_takes_the_cheaper_way(self) -> None:
+        """Above the middle: a row that the middle windows show is near, while the symmetry is far from breaking."""
+        region = Region(0.45, 0.05, 0.55, 0.15)
+        saliency = torch.zeros(1, *SHAPE, dtype=torch.float64)
+        saliency[0, 12, 10] = 0.2
+        ratios = (0.56,)
+        assert not shows_with(ratios, peak(saliency[0]), region, symmetric=True)
+        loss, success = CropContainsRegion([region], ratios)(output(saliency, (True,)))
+        assert (loss.tolist(), success.tolist()) == ([0.2], [False])
+        saliency[0, 1, 19] = 0.3  # far right: its own windows do not matter, the middle ones at its row do
+        assert shows_with(ratios, peak(saliency[0]), region, symmetric=True)
+        loss, success = CropContainsRegion([region], ratios)(output(saliency, (True,)))
+        assert success.tolist() == [True]
+        assert float(loss) == pytest.approx(-0.1)
 
     def test_what_no_window_can_hold_is_refused(self) -> None:
         with pytest.raises(InvalidInputError, match=r"no crop window can contain it .* 640x427 px"):
             CropContainsRegion([Region(0, 0, 1, 1)], (1.0,))(output(maps(0)))
-        # In a photo that is cropped at its middle it is not the user's mistake but a failure.
-        verdict = CropContainsRegion([Region(0, 0, 1, 1)], (1.0,))(output(maps(0), (True,)))
-        assert verdict.success.tolist() == [False]
+        with pytest.raises(InvalidInputError, match="no crop window can contain it"):
+            CropContainsRegion([Region(0, 0, 1, 1)], (1.0,))(output(maps(0), (True,)))
 
 
 def one_hot(row: int, column: int) -> Tensor:
@@ -346,3 +402,91 @@ def test_labels_are_ranked_as_argsort_ranks_them() -> None:
 def test_labels_that_make_no_sense(bad: Callable[[Tensor], Any]) -> None:
     with pytest.raises(InvalidInputError):
         bad(torch.zeros(1, 3))
+
+
+class TestJoined:
+    """``&``: success is that of all, the loss the greatest."""
+
+    def parts(self, count: int = 4) -> list[Any]:
+        return [
+            PeakInRegion([Region(0, 0, 0.6, 1)] * count),
+            PeakInRegion([Region(0.3, 0, 1, 1)] * count, by="column"),
+            CropContainsRegion([Region(0.4, 0.4, 0.6, 0.6)] * count, (1.0,)),
+        ]
+
+    @given(seed=seeds)
+    def test_all_succeed_and_the_worst_counts(self, seed: int) -> None:
+        seen, parts = output(maps(seed, 4)), self.parts()
+        first, second, third = (part(seen) for part in parts)
+        for joined in (parts[0] & parts[1] & parts[2], parts[0] & (parts[1] & parts[2]), And(*parts)):
+            loss, success = joined(seen)
+            rows = zip(first.loss.tolist(), second.loss.tolist(), third.loss.tolist(), strict=True)
+            assert loss.tolist() == [max(row) for row in rows]
+            flags = zip(first.success.tolist(), second.success.tolist(), third.success.tolist(), strict=True)
+            assert success.tolist() == [all(row) for row in flags]
+            assert len(joined.parts) == 3
+            assert (len(joined), joined.task) == (4, "saliency")
+
+    def test_the_gradient_is_that_of_the_worst(self) -> None:
+        values = maps(5, 4).requires_grad_()
+        one, other = self.parts()[:2]
+        losses = torch.stack([part(output(values)).loss for part in (one, other)])
+        (joined,) = torch.autograd.grad((one & other)(output(values)).loss.sum(), values, retain_graph=True)
+        for i, worst in enumerate(losses.argmax(0).tolist()):
+            (alone,) = torch.autograd.grad(losses[worst, i], values, retain_graph=True)
+            assert torch.equal(joined[i], alone[i])
+        assert len(set(losses.argmax(0).tolist())) == 2
+
+    def test_take_keeps_samples_together(self) -> None:
+        regions = [Region(0, 0, 0.5, 1), Region(0.5, 0, 1, 1), Region(0, 0, 1, 0.5)]
+        joined = PeakInRegion(regions) & DarkMap(3)
+        values = maps(6, 3)
+        whole = joined(output(values))
+        part = joined.take([2, 0])(output(values[[2, 0]]))
+        assert part.loss.tolist() == whole.loss[[2, 0]].tolist()
+        assert part.success.tolist() == whole.success[[2, 0]].tolist()
+        assert (joined & joined).task == "saliency"
+
+    def test_labels_and_scores(self) -> None:
+        scores = torch.tensor([1.0, 2.0, 3.0])
+        band = ScoreBeyond([2.5] * 3, "below") & ScoreBeyond([1.5] * 3, "above")
+        assert band(scores).success.tolist() == [False, True, False]
+        assert band(scores).loss.tolist() == [0.5, -0.5, 0.5]
+        logits = torch.tensor([[3.0, 2.0, 1.0], [2.0, 3.0, 1.0]])
+        neither = LabelOut([0, 0]) & LabelOut([1, 1])
+        assert neither(logits).success.tolist() == [False, False]
+        assert (LabelIs([0, 1]) & LabelOut([2, 2]))(logits).success.tolist() == [True, True]
+
+    def test_what_does_not_go_together(self) -> None:
+        peaks = PeakInRegion([Region(0, 0, 1, 1)] * 2)
+        for other, said in (
+            (ScoreBeyond([1.0, 1.0], "below"), "of one task can be joined by &, not of quality and saliency"),
+            (PeakInRegion([Region(0, 0, 1, 1)]), r"as many samples .* not \[1, 2\]"),
+            (len, "an objective is needed on both sides of &"),
+        ):
+            with pytest.raises(InvalidInputError, match=f"^objectives: .*{said}"):
+                peaks & other  # type: ignore[operator]
+        with pytest.raises(InvalidInputError, match=r"^objectives: at least two"):
+            And(peaks)
+
+    def test_evidence_is_the_sum(self) -> None:
+        values, parts = maps(7, 4), self.parts()
+        expected = sum(evidence(part, output(values)) for part in parts)
+        assert torch.equal(evidence(And(*parts), output(values)), torch.as_tensor(expected))
+
+
+class DarkMap(Objective):
+    """An objective of any task, by a stranger: the mean of the map is small."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __call__(self, seen: SaliencyOutput) -> Verdict:
+        loss = seen.saliency.mean((1, 2))
+        return Verdict(loss, loss < 0)
+
+    def take(self, indices: Any) -> DarkMap:
+        return DarkMap(len(indices))

@@ -1,5 +1,6 @@
 """Evasion attacks as ART knows them: one attack, one file, and what they share beside them."""
 
+from art_crop.attacks.base import EstimatorRequirementError
 from art_crop.attacks.constraints import L2, Constraint, GreyLevels, LInf, Mask, PerPixelBound
 from art_crop.attacks.contrast_shift import ContrastShift
 from art_crop.attacks.gaussian_noise import GaussianNoise
@@ -9,6 +10,7 @@ __all__ = [
     "L2",
     "Constraint",
     "ContrastShift",
+    "EstimatorRequirementError",
     "GaussianNoise",
     "GreyLevels",
     "LInf",

@@ -24,7 +24,7 @@ from art_crop.attacks.search import Found, smallest_budgets
 from art_crop.attacks.space import Candidate, PhotoSpace, ReducedSpace, Space
 from art_crop.attacks.targets import Located, objective_of, peak_moves
 from art_crop.checks import check_choice, check_int, check_mask, check_number, reject_unknown
-from art_crop.errors import EstimatorRequirementError, InvalidInputError
+from art_crop.errors import InvalidInputError
 from art_crop.estimators.base import Evaluation
 from art_crop.estimators.blackbox import BlackBox
 from art_crop.estimators.placement import frozen
@@ -34,11 +34,19 @@ from art_crop.functional.norms import Norm
 from art_crop.geometry import check_ratios
 from art_crop.objectives import LOSSES, PEAKS, Loss, Peak
 
-__all__ = ["Batch", "DirectionAttack", "PhotoAttack"]
+__all__ = ["Batch", "DirectionAttack", "EstimatorRequirementError", "PhotoAttack"]
 
 Array = np.ndarray[Any, Any]
 WIDE = 0.15
 """Standard deviation of the spots of ``mask="spots"``, as a share of the photo's longer side."""
+
+
+class EstimatorRequirementError(InvalidInputError, EstimatorError):
+    """An attack cannot use an estimator; the message says which it takes. ART's own callers know it, too."""
+
+    def __init__(self, message: str) -> None:
+        Exception.__init__(self, message)
+        self.message = message  # what ART prints
 
 
 @dataclass

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -62,6 +63,7 @@ class Gradients(NamedTuple):
     loss: Tensor | None = None
 
 
+_CHOSEN: WeakKeyDictionary[nn.Module, dict[torch.Size, list[str]]] = WeakKeyDictionary()
 Source = Callable[[Tensor, Any, bool], Gradients]
 """Photos (n, 3, H, W), their objectives, and whether the successes will be used -> gradients."""
 
@@ -80,14 +82,17 @@ def plain(estimator: TorchEstimator) -> Source:
 def with_features(estimator: TorchEstimator, layers: Sequence[str] | Literal["auto"], weight: float) -> Source:
     """The gradient of loss + weight * mean over layers of log(energy at the old peak / energy at the target).
 
-    With ``"auto"`` the layers are chosen at the first photos.
+    With ``"auto"`` the layers are chosen at the first photo of a size that the model sees.
     """
-    chosen = [] if layers == "auto" else list(layers)
 
     def source_at(photos: Tensor, objective: Any, decide: bool) -> Gradients:
         objective = _located(objective, "features")
-        if not chosen:
-            chosen.extend(spread_layers(estimator, photos[:1]))
+        chosen = layers
+        if chosen == "auto":  # a pass through the model, so not again for each photo
+            known, size = _CHOSEN.setdefault(estimator.model, {}), photos.shape[-2:]
+            if size not in known:
+                known[size] = spread_layers(estimator, photos[:1])
+            chosen = known[size]
         with ExitStack() as stack:
             reads = [stack.enter_context(watched(estimator.model, layer)) for layer in chosen]
             seen = estimator.value_and_gradient(photos, _FeatureObjective(objective, reads, weight), decide=False)

@@ -6,6 +6,7 @@ and the ``test_check_params`` of its attacks, MIT licence), which cannot be impo
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,21 @@ from art.estimators.estimator import BaseEstimator, LossGradientsMixin
 from art.exceptions import EstimatorError
 
 import art_crop
-from art_crop.attacks import GaussianNoise, SaliencyPeakFGM
+from art_crop.attacks import ContrastShift, EstimatorRequirementError, GaussianNoise, SaliencyPeakFGM
+from art_crop.attacks.base import PhotoAttack
 from art_crop.errors import InvalidInputError
+from art_crop.estimators import BlackBoxQualityRegressor
 from art_crop.geometry import Region
 from art_crop.objectives import PeakInRegion
 
 Array = np.ndarray[Any, Any]
 REGION = Region(0.5, 0.5, 0.75, 1)
-ATTACKS: dict[str, type[SaliencyPeakFGM]] = {"saliency-peak-fgm": SaliencyPeakFGM, "gaussian-noise": GaussianNoise}
-both = pytest.mark.parametrize("attack_class", ATTACKS.values(), ids=ATTACKS)
+ATTACKS: dict[str, Any] = {
+    "saliency-peak-fgm": SaliencyPeakFGM,
+    "gaussian-noise": GaussianNoise,
+    "contrast-shift": ContrastShift,
+}
+every = pytest.mark.parametrize("attack_class", ATTACKS.values(), ids=ATTACKS)
 
 
 def check_adverse_example_x(x_adv: Array, x_original: Array, maximum: float = 1.0, minimum: float = 0.0) -> None:
@@ -37,16 +44,19 @@ def check_adverse_example_x(x_adv: Array, x_original: Array, maximum: float = 1.
     assert x_adv.min() >= minimum
 
 
-@both
-def test_attacks_are_found_by_name(attack_class: type[SaliencyPeakFGM]) -> None:
+@every
+def test_attacks_are_found_by_name(attack_class: type[PhotoAttack]) -> None:
     name = next(key for key, value in ATTACKS.items() if value is attack_class)
     assert art_crop.load_attack(name) is attack_class
     assert art_crop.load_attack(attack_class.__name__) is attack_class
     assert issubclass(attack_class, EvasionAttack)
 
 
-@both
-def test_classifier_type_check_fail(tiny: Any, attack_class: type[SaliencyPeakFGM]) -> None:
+@every
+def test_classifier_type_check_fail(attack_class: type[PhotoAttack]) -> None:
+    said = "white box of art_crop, not" if attack_class is SaliencyPeakFGM else "white box or query-only, not"
+    message = f"^estimator: {attack_class.__name__} takes .*{said}"
+
     class NotASaliencyModel(LossGradientsMixin, BaseEstimator):  # type: ignore[misc]
         estimator_params = BaseEstimator.estimator_params
 
@@ -59,15 +69,18 @@ def test_classifier_type_check_fail(tiny: Any, attack_class: type[SaliencyPeakFG
         @property
         def input_shape(self) -> Any: ...
 
-    for estimator in (NotASaliencyModel(model=None, clip_values=(0, 1)), tiny.quality_estimator(), None):
-        with pytest.raises(EstimatorError, match="PyTorchSaliencyRegressor"):
-            attack_class(estimator)  # type: ignore[arg-type]
+    for estimator in (NotASaliencyModel(model=None, clip_values=(0, 1)), None):
+        with pytest.raises(EstimatorRequirementError, match=message) as seen:
+            attack_class(estimator)
+        assert isinstance(seen.value, EstimatorError), "what ART raises, for those who catch that"
+        assert isinstance(seen.value, InvalidInputError)
+        assert str(pickle.loads(pickle.dumps(seen.value))) == str(seen.value) == seen.value.message
 
 
-@both
+@every
 @pytest.mark.parametrize("minimal", [False, True])
 @pytest.mark.parametrize("channels_first", [True, False])
-def test_adverse_examples(tiny: Any, attack_class: type[SaliencyPeakFGM], channels_first: bool, minimal: bool) -> None:
+def test_adverse_examples(tiny: Any, attack_class: type[PhotoAttack], channels_first: bool, minimal: bool) -> None:
     estimator = tiny.saliency_estimator(channels_first=channels_first)
     x = tiny.photos(2)
     x = x if channels_first else np.ascontiguousarray(x.transpose(0, 2, 3, 1))
@@ -84,9 +97,9 @@ def test_adverse_examples(tiny: Any, attack_class: type[SaliencyPeakFGM], channe
     attack_class(estimator, eps=1.0).generate(read_only, REGION)
 
 
-@both
+@every
 @pytest.mark.parametrize("quantize", [True, False])
-def test_masked_images(tiny: Any, attack_class: type[SaliencyPeakFGM], quantize: bool) -> None:
+def test_masked_images(tiny: Any, attack_class: type[PhotoAttack], quantize: bool) -> None:
     """One mask for all, one for each photo, and one for each channel, as ART has them; and all of a photo masked."""
     x = np.rint(tiny.photos(3) * 255).astype(np.float32) / np.float32(255)
     rng = np.random.default_rng(0)
@@ -116,18 +129,32 @@ def test_random_initialisation_images(tiny: Any) -> None:
     assert not np.array_equal(adversarial, with_noise)
 
 
+def test_random_initialisation_is_a_hundredth_of_the_budget(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the first gradient is taken: noise of that norm away, another for each photo and seed."""
+    estimator, x, starts = tiny.saliency_estimator(), tiny.photos(2), []
+    gradient_at = estimator.value_and_gradient
+    monkeypatch.setattr(estimator, "value_and_gradient", lambda p, *a, **k: starts.append(p) or gradient_at(p, *a, **k))  # type: ignore[func-returns-value]
+    for seed in (0, 1):
+        attack = SaliencyPeakFGM(estimator, eps=[0.5, 4.0], max_iter=1, quantize=False, random_init=True, seed=seed)
+        attack.generate(x, REGION)
+    noise = torch.cat(starts).double().numpy() - np.concatenate([x, x])
+    assert np.sqrt((noise**2).sum((1, 2, 3))) == pytest.approx([0.005, 0.04] * 2, rel=1e-3)
+    units = noise.reshape(4, -1) / np.linalg.norm(noise.reshape(4, -1), axis=1)[:, None]
+    assert np.abs(np.triu(units @ units.T, 1)).max() < 0.1
+
+
 BAD: dict[str, list[Any]] = {
     "norm": [1, 0, "1", "l2", None, True, [2]],
     "eps": [0, -1.0, np.nan, np.inf, "1", None, [], [1.0, 0.0], [[1.0, 2.0]], True],
     "max_iter": [0, -1, 1.5, "3", None, True],
     "minimal": [1, 0, "yes", None],
-    "mask": ["gradcam", True, 1, np.ones((24, 32))],
+    "mask": ["gradcam", True, 1],
     "momentum": [-0.1, 1.1, np.nan, "0", None],
     "by": ["row", None, 1],
     "ratios": [[], [0.0], [-1.0], [np.nan], "square", 1.0],
     "loss": ["mse", None],
     "quantize": [1, "floor", None],
-    "judge": ["fastgaze", 1],
+    "success_oracle": ["fastgaze", 1],
     "early_stop": [1, None],
     "random_init": ["False", None],
     "seed": [-1, 0.5, None, "0"],
@@ -150,14 +177,40 @@ def test_check_params(tiny: Any, name: str, value: Any) -> None:
             GaussianNoise(estimator, **{name: value})
 
 
-def test_judges_of_another_range_are_refused(tiny: Any) -> None:
-    judge = tiny.saliency_estimator(clip_values=(0, 255), preprocessing=(0.0, 255.0))
-    with pytest.raises(InvalidInputError, match="judge"):
-        SaliencyPeakFGM(tiny.saliency_estimator(), judge=judge)
+def test_oracles_of_another_range_or_task_are_refused(tiny: Any) -> None:
+    wide = tiny.saliency_estimator(clip_values=(0, 255), preprocessing=(0.0, 255.0))
+    for oracle, said in ((wide, "clip_values"), (tiny.quality_estimator(), "saliency estimator of art_crop is needed")):
+        with pytest.raises(InvalidInputError, match=f"^success_oracle: .*{said}"):
+            SaliencyPeakFGM(tiny.saliency_estimator(), success_oracle=oracle)
 
 
-@both
-def test_every_parameter_can_be_read_and_set(tiny: Any, attack_class: type[SaliencyPeakFGM]) -> None:
+def test_query_only_models_have_no_gradients_to_give() -> None:
+    asked = BlackBoxQualityRegressor(lambda x: x.mean((1, 2, 3)))
+    with pytest.raises(EstimatorRequirementError, match="SaliencyPeakFGM takes a white box of art_crop, not BlackBox"):
+        SaliencyPeakFGM(asked)
+    with pytest.raises(InvalidInputError, match="mask: Grad-CAM needs a white box"):
+        GaussianNoise(asked, mask="grad-cam")
+
+
+def test_the_old_name_of_the_success_oracle(tiny: Any) -> None:
+    oracle = tiny.saliency_estimator()
+    for kind in (SaliencyPeakFGM, GaussianNoise):
+        with pytest.warns(DeprecationWarning, match="judge: it is called success_oracle now"):
+            attack = kind(tiny.saliency_estimator(), judge=oracle)
+        assert attack.success_oracle is oracle
+
+
+def test_the_old_name_of_the_spots_mask(tiny: Any) -> None:
+    estimator, x = tiny.saliency_estimator(), tiny.photos(1)
+    with pytest.warns(DeprecationWarning, match="mask: 'places' is called 'spots' now"):
+        old = SaliencyPeakFGM(estimator, eps=0.3, mask="places")
+    assert np.array_equal(
+        old.generate(x, REGION), SaliencyPeakFGM(estimator, eps=0.3, mask="spots").generate(x, REGION)
+    )
+
+
+@every
+def test_every_parameter_can_be_read_and_set(tiny: Any, attack_class: type[PhotoAttack]) -> None:
     attack = attack_class(tiny.saliency_estimator())
     for name in attack.attack_params:
         attack.set_params(**{name: getattr(attack, name)})
@@ -167,8 +220,8 @@ def test_every_parameter_can_be_read_and_set(tiny: Any, attack_class: type[Salie
     assert attack.targeted
 
 
-@both
-def test_unknown_keywords_are_refused(tiny: Any, attack_class: type[SaliencyPeakFGM]) -> None:
+@every
+def test_unknown_keywords_are_refused(tiny: Any, attack_class: type[PhotoAttack]) -> None:
     with pytest.raises((InvalidInputError, TypeError), match="epsilon"):
         attack_class(tiny.saliency_estimator(), epsilon=1.0)  # type: ignore[call-arg]
     with pytest.raises(InvalidInputError, match="batch_size"):
@@ -200,12 +253,12 @@ BAD_Y = {
 }
 
 
-@both
+@every
 @pytest.mark.parametrize("case", BAD_X)
-def test_bad_photos(tiny: Any, attack_class: type[SaliencyPeakFGM], case: str) -> None:
+def test_bad_photos(tiny: Any, attack_class: type[PhotoAttack], case: str) -> None:
     x, message = BAD_X[case]
     with pytest.raises(InvalidInputError, match=message):
-        attack_class(tiny.saliency_estimator()).generate(x, REGION)
+        attack_class(tiny.saliency_estimator()).generate(x, REGION)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("case", BAD_Y)
@@ -238,6 +291,6 @@ def test_a_model_that_does_not_look_at_the_photo(tiny: Any) -> None:
     estimator = type(tiny.saliency_estimator())(Fixed(), log_density=True, device="cpu")
     x = np.rint(tiny.photos(2) * 255).astype(np.float32) / np.float32(255)
     for kwargs in ({}, {"minimal": True}, {"quantize": False}, {"norm": "inf"}, {"eps": 1000.0, "quantize": False}):
-        attack = SaliencyPeakFGM(estimator, **{"eps": 1.0, **kwargs})
+        attack = SaliencyPeakFGM(estimator, **{"eps": 1.0, **kwargs})  # type: ignore[arg-type]
         assert np.array_equal(attack.generate(x, Region(0, 0, 0.2, 0.2)), x)
         assert [result.success for result in attack.results] == [False, False]

@@ -11,7 +11,7 @@ from PIL import Image
 
 import art_crop
 from art_crop.attacks import ContrastShift, GaussianNoise
-from art_crop.attacks.wishes import find_places
+from art_crop.attacks.targets import peak_moves
 from art_crop.errors import InvalidInputError
 from art_crop.geometry import Region
 
@@ -21,7 +21,7 @@ REGION = Region(0.55, 0.5, 0.9, 1)
 def test_contrast_rises_at_the_target_and_falls_at_the_old_peak(tiny: Any, photo: Any) -> None:
     estimator = tiny.saliency_estimator()
     x = photo.transpose(2, 0, 1)[None].astype(np.float32) / 255
-    places = find_places(estimator.output(x), [REGION])[0]
+    move = peak_moves(estimator.output(x), [REGION])[0]
     found = ContrastShift(estimator, eps=6.0, quantize=False).generate(x, REGION)
     assert np.linalg.norm(found - x) == pytest.approx(6, rel=1e-3)
 
@@ -31,8 +31,8 @@ def test_contrast_rises_at_the_target_and_falls_at_the_old_peak(tiny: Any, photo
         part = image[0, :, max(0, row - 12) : row + 12, max(0, column - 12) : column + 12]
         return float(part.std((1, 2)).mean())
 
-    assert contrast(found, places.target) > 1.05 * contrast(x, places.target)
-    assert contrast(found, places.old) < 0.98 * contrast(x, places.old)
+    assert contrast(found, move.target) > 1.05 * contrast(x, move.target)
+    assert contrast(found, move.old) < 0.98 * contrast(x, move.old)
 
 
 def test_a_photo_without_contrast_stays(tiny: Any) -> None:

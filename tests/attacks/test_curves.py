@@ -79,8 +79,8 @@ def test_no_loss_is_told_that_is_not_the_models_own(saliency: Any, photos: Any, 
     assert all((result.curve, result.curve_of) == ((), "") for result in attack.results)
 
 
-def test_a_judges_loss_is_not_mixed_in(saliency: Any, photos: Any) -> None:
-    attack = SaliencyPeakFGM(saliency, eps=0.5, max_iter=3, quantize=False, judge=saliency)
+def test_an_oracles_loss_is_not_mixed_in(saliency: Any, photos: Any) -> None:
+    attack = SaliencyPeakFGM(saliency, eps=0.5, max_iter=3, quantize=False, success_oracle=saliency)
     attack.generate(photos, REGION)
     assert all(len(result.curve) == 3 for result in attack.results)
     assert all(np.isfinite(result.curve).all() for result in attack.results)
@@ -96,16 +96,16 @@ def test_a_judges_loss_is_not_mixed_in(saliency: Any, photos: Any) -> None:
         {"max_iter": 3, "eps": 0.5, "diversity": 1.0},
     ],
 )
-@pytest.mark.parametrize("judged", [True, False])
+@pytest.mark.parametrize("with_oracle", [True, False])
 def test_queries_are_the_verdicts_that_were_asked_for(
-    tiny: Any, photos: Any, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], judged: bool
+    tiny: Any, photos: Any, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], with_oracle: bool
 ) -> None:
-    model, judge = tiny.saliency_estimator(), tiny.saliency_estimator()
-    asked, decides = [], judge if judged else model
+    model, oracle = tiny.saliency_estimator(), tiny.saliency_estimator()
+    asked, decides = [], oracle if with_oracle else model
     evaluate = decides.evaluate
     monkeypatch.setattr(decides, "evaluate", lambda *a, **k: asked.append(1) or evaluate(*a, **k))
     for photo in photos:
         asked.clear()
-        attack = SaliencyPeakFGM(model, judge=judge if judged else None, quantize=False, **options)
+        attack = SaliencyPeakFGM(model, success_oracle=oracle if with_oracle else None, quantize=False, **options)
         attack.generate(photo[None], REGION)
         assert attack.results[0].queries == len(asked)

@@ -130,4 +130,8 @@ def test_noise_needs_far_more(tiny: Any) -> None:
     assert [result.success for result in noise.results] == successes(estimator, found).tolist()
     pairs = list(zip(aimed.results, noise.results, strict=True))
     assert all(a.success for a, _ in pairs)
-    assert np.median([a.l2 / b.l2 for a, b in pairs if b.success] or [0]) < 0.375
+    # Where noise of norm 100 fails, the smallest that succeeds is larger still.
+    shares = [a.l2 / (b.l2 if b.success else 100.0) for a, b in pairs]
+    assert len(shares) >= 3
+    assert sum(b.success for _, b in pairs) >= 2, "or nothing was compared"
+    assert np.median(shares) < 0.375

@@ -16,6 +16,7 @@ from art_crop.attacks.gaussian_noise import band_mask
 from art_crop.estimators import PyTorchSaliencyRegressor
 from art_crop.estimators.builtin import fastgaze
 from art_crop.geometry import Region
+from art_crop.objectives import CropContainsRegion, PeakInRegion
 
 pytestmark = pytest.mark.shared
 Array = np.ndarray[Any, Any]
@@ -139,3 +140,38 @@ def test_alone_and_in_a_batch(cropper: PyTorchSaliencyRegressor, photos: NDArray
     attack.set_params(eps=2.0)
     alone = attack.generate(x[1:], Region(0.6, 0.5, 1, 1))
     assert np.array_equal(alone[0], together[1])
+
+
+@pytest.mark.parametrize("minimal", [False, True])
+@pytest.mark.parametrize("ratios", [None, (0.56, 1.0)])
+def test_the_search_at_the_halved_size_tells_the_truth_about_the_photo(
+    cropper: PyTorchSaliencyRegressor, photos: Array, minimal: bool, ratios: Any
+) -> None:
+    """Norms and success of the record, against the full photo; and the same from pixels as from floating point."""
+    region = Region(0.1, 0.5, 0.3, 0.7)
+    objective: Any = PeakInRegion([region]) if ratios is None else CropContainsRegion([region], ratios)
+    assert cropper.halvings((641, 427)) == 1
+    attack = SaliencyPeakFGM(cropper, eps=8.0 if minimal else 1.5, max_iter=2, minimal=minimal, ratios=ratios)
+    for pixels in photos:
+        x = unit_range(pixels[None])
+        found = attack.generate(x, region)
+        (record,) = attack.results
+        change = np.rint(found[0].transpose(1, 2, 0) * 255).astype(int) - pixels
+        assert record.l2 == pytest.approx(np.sqrt((change**2).sum()) / 255, rel=1e-4)
+        assert record.linf == pytest.approx(np.abs(change).max() / 255, rel=1e-4)
+        assert record.l2 <= attack.eps * (1 + 1e-5)
+        assert (record.l2 == 0) == (minimal and record.success_before)
+        seen = cropper.evaluate(found, objective)
+        assert record.success == bool(seen.success)
+        assert record.loss == pytest.approx(float(seen.loss), abs=1e-4)
+        assert record.success_before == bool(cropper.evaluate(x, objective).success)
+        levels = attack.generate_levels(pixels, region)
+        assert np.array_equal(levels, pixels + change)
+        again = attack.results[0]
+        assert (again.success, again.gradients, again.queries, again.curve) == (
+            record.success,
+            record.gradients,
+            record.queries,
+            record.curve,
+        )
+        assert again.l2 == pytest.approx(record.l2, rel=1e-4)

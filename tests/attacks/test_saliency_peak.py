@@ -310,20 +310,20 @@ class TestOtherEstimators:
         assert np.array_equal(same.generate(x, CropContainsRegion([region] * 4, ratios)), found)
 
 
-class TestJudge:
-    def test_the_judge_decides(self, tiny: Any) -> None:
+class TestSuccessOracle:
+    def test_it_decides(self, tiny: Any) -> None:
         """Gradients of one network, success on another."""
         model = tiny.seeded(tiny.TinySaliency)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter += 0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
-        judge = type(tiny.saliency_estimator())(model, log_density=True, device="cpu")
+        oracle = type(tiny.saliency_estimator())(model, log_density=True, device="cpu")
         x = tiny.photos(6)
-        attack = SaliencyPeakFGM(tiny.saliency_estimator(), judge=judge, eps=10.0, minimal=True)
+        attack = SaliencyPeakFGM(tiny.saliency_estimator(), success_oracle=oracle, eps=10.0, minimal=True)
         found = attack.generate(x, REGION)
         own = SaliencyPeakFGM(tiny.saliency_estimator(), eps=10.0, minimal=True)
         own.generate(x, REGION)
-        verdict = PeakInRegion([REGION] * 6)(judge.output(found))
+        verdict = PeakInRegion([REGION] * 6)(oracle.output(found))
         assert [result.success for result in attack.results] == verdict.success.tolist() == [True] * 6
         assert [result.l2 for result in attack.results] != [result.l2 for result in own.results]
 

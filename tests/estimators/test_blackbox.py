@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from art_crop.errors import InvalidInputError, QueryLimitError
 from art_crop.estimators import BlackBoxQualityRegressor, BlackBoxSaliencyRegressor, PyTorchSaliencyRegressor
@@ -57,7 +58,7 @@ def test_the_three_answers_of_one_cropper_agree() -> None:
         by_crops.crop(x, (2.0,))
     for left in np.arange(0, 0.8, 0.1):
         objective = CropContainsRegion([Region(left, 0.4, left + 0.2, 0.6)] * 4, RATIOS)
-        verdicts = [model.judge(x, objective).tolist() for model in (by_map, by_point, by_crops)]
+        verdicts = [model.evaluate(x, objective).success.tolist() for model in (by_map, by_point, by_crops)]
         assert verdicts[0] == verdicts[1] == verdicts[2]
         by_hand = [
             all(w[0] <= left * 64 + 1e-6 and (left + 0.2) * 64 <= w[0] + w[2] + 1e-6 for w in row)
@@ -66,7 +67,11 @@ def test_the_three_answers_of_one_cropper_agree() -> None:
         ]
         assert verdicts[0] == by_hand
     peak = PeakInRegion([Region(0, 0, 0.5, 0.5)] * 4)
-    assert by_map.judge(x, peak).tolist() == by_point.judge(x, peak).tolist() == [True, False, True, False]
+    assert (
+        by_map.evaluate(x, peak).success.tolist()
+        == by_point.evaluate(x, peak).success.tolist()
+        == [True, False, True, False]
+    )
 
 
 def test_a_white_box_asked_as_a_black_box_gives_the_same(tiny: Any) -> None:
@@ -75,10 +80,10 @@ def test_a_white_box_asked_as_a_black_box_gives_the_same(tiny: Any) -> None:
     x = tiny.photos(3)
     assert np.array_equal(black.predict(x), white.predict(x))
     assert np.array_equal(black.crop(x), white.crop(x, RATIOS))
-    import torch
-
     objective = PeakInRegion([Region(0, 0, 0.5, 0.7)] * 3, by="column")
-    assert black.judge(x, objective).tolist() == white.evaluate(torch.from_numpy(x), objective).success.tolist()
+    assert (
+        black.evaluate(x, objective).success.tolist() == white.evaluate(torch.from_numpy(x), objective).success.tolist()
+    )
 
 
 def test_answers_that_cannot_decide() -> None:
@@ -86,15 +91,15 @@ def test_answers_that_cannot_decide() -> None:
     region = [Region(0, 0, 0.5, 0.5)]
     by_crops = BlackBoxSaliencyRegressor(lambda x: np.zeros((len(x), 2, 4)), returns="crops", ratios=RATIOS)
     by_point = BlackBoxSaliencyRegressor(points, returns="point")
-    with pytest.raises(InvalidInputError, match="a model that returns crops cannot decide where its map has a peak"):
-        by_crops.judge(x, PeakInRegion(region))
-    with pytest.raises(InvalidInputError, match="a model that returns point cannot decide"):
-        by_point.judge(x, PeakInRegion(region, by="column"))
+    with pytest.raises(InvalidInputError, match=r"returns no saliency map cannot tell where its map has a peak$"):
+        by_crops.evaluate(x, PeakInRegion(region))
+    with pytest.raises(InvalidInputError, match="cannot tell where its map has a peak by column"):
+        by_point.evaluate(x, PeakInRegion(region, by="column"))
     with pytest.raises(InvalidInputError, match="ratios: this model answers for"):
-        by_crops.judge(x, CropContainsRegion(region, (2.0,)))
+        by_crops.evaluate(x, CropContainsRegion(region, (2.0,)))
     for count in (1, 3):
         with pytest.raises(InvalidInputError, match=f"it speaks of {count} photos, x holds 2"):
-            by_point.judge(spots((0, 0), (8, 8)), PeakInRegion(region * count))
+            by_point.evaluate(spots((0, 0), (8, 8)), PeakInRegion(region * count))
     assert by_point.query_count == 1  # only the one that could not be known beforehand to be useless
 
 
@@ -111,7 +116,7 @@ class TestQueries:
         model.predict(x, batch_size=2)
         assert (asked, model.query_count) == ([2, 1], 3)
         model.crop(x)
-        model.judge(x, PeakInRegion([Region(0, 0, 1, 1)] * 3))
+        model.evaluate(x, PeakInRegion([Region(0, 0, 1, 1)] * 3))
         model.compute_loss(x, tile_means(x))
         assert model.query_count == sum(asked) == 12
         model.reset_queries()
@@ -244,9 +249,8 @@ def test_scores_and_losses() -> None:
     for bad in (y[:2], y[None], np.float32(3)):
         with pytest.raises(InvalidInputError, match=r"^y: shape \(3,\) is needed"):
             column.compute_loss(x, bad)
-    assert column.judge(
-        x, ScoreBeyond([float(s) + d for s, d in zip(scores(x), (1, -1, 1), strict=True)], "below")
-    ).tolist() == [True, False, True]
+    bounds = [float(s) + d for s, d in zip(scores(x), (1, -1, 1), strict=True)]
+    assert column.evaluate(x, ScoreBeyond(bounds, "below")).success.tolist() == [True, False, True]
 
 
 def test_maps_as_targets() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from art_crop.errors import ImageFileError, InvalidInputError
 from art_crop.functional.resize import resize_levels
-from art_crop.models.cropper import Cropper, is_symmetric, read_as_cropper
+from art_crop.models.cropper import Cropper, asymmetry, read_as_cropper
 from art_crop.models.fastgaze import MEANS
 
 
@@ -63,7 +63,7 @@ def test_symmetry_rule() -> None:
         small = small.round().clip(0, 255).astype(np.int64)
         # Ten by ten tiles of 32: the halvings bring back exactly these levels.
         levels = torch.from_numpy(small.astype(np.uint8).repeat(32, 0).repeat(32, 1)).permute(2, 0, 1)[None]
-        found = bool(is_symmetric(levels))
+        found = bool(asymmetry(levels) < 0)
         assert found == symmetric_by_hand(small)
         verdicts.append(found)
     assert verdicts[0]
@@ -73,7 +73,8 @@ def test_symmetry_rule() -> None:
 def test_symmetry_belongs_to_a_photo_not_to_a_batch(photo: NDArray[np.uint8]) -> None:
     mirrored = np.concatenate([photo[:, :192], photo[:, :192][:, ::-1]], 1)
     batch = torch.cat([as_tensor(photo), as_tensor(mirrored), as_tensor(photo)])
-    assert Cropper(Stub()).symmetric(batch).tolist() == [False, True, False]
+    cropper = Cropper(Stub())
+    assert cropper.output(cropper.levels(batch), (384, 256)).symmetric().tolist() == [False, True, False]
 
 
 def test_file_and_array_agree_on_a_lossless_photo(photo: NDArray[np.uint8], photo_file: Path) -> None:
@@ -163,3 +164,25 @@ def test_the_gradient_says_which_way_the_map_goes(photo: NDArray[np.uint8]) -> N
         step[..., 90:120, 130:160] = 0.1
         moved = (cropper((x + step).clamp(0, 1)) - cropper(x))[0, 5, 7]
     assert float(moved) == pytest.approx(float((x.grad * ((x + step).clamp(0, 1) - x).detach()).sum()), rel=0.05)
+
+
+def test_the_way_out_of_symmetry_has_a_gradient() -> None:
+    """The score is exact with and without a gradient, and steps along that gradient break the symmetry."""
+    half = np.random.default_rng(3).integers(60, 180, (10, 5, 3)).astype(np.uint8)
+    tiles = np.concatenate([half, half[:, ::-1]], 1).repeat(32, 0).repeat(32, 1)
+    levels = torch.from_numpy(tiles).permute(2, 0, 1)[None]
+    start = asymmetry(levels)
+    assert float(start) < 0
+    noise = torch.randint(0, 9, levels.shape, generator=torch.Generator().manual_seed(0))
+    x = (levels + noise).float().requires_grad_()
+    score = asymmetry(x)
+    assert float(score.detach()) == pytest.approx(float(asymmetry(x.detach().to(torch.uint8))), abs=1e-4)
+    for _ in range(60):
+        if float((score := asymmetry(x)).detach()) > 0.5:
+            break
+        (gradient,) = torch.autograd.grad(score.sum(), x)
+        assert bool(gradient.any())
+        x = (x.detach() + 2 * gradient / gradient.abs().max()).clamp(0, 255).requires_grad_()
+    assert not symmetric_by_hand(
+        resize_levels(x.detach().round().to(torch.uint8), (10, 10))[0].permute(1, 2, 0).numpy().astype(np.int64)
+    )
