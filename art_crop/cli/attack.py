@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from art_crop.cli.console import BAD_INPUT, FAILED, err, errors_as_sentences, out, tracked
-from art_crop.cli.options import DeviceOption, ModelOption, WeightsOption, literal, load_cropper, plain, say_error
+from art_crop.cli.console import BAD_INPUT, FAILED, err, errors_as_sentences, out, steps_of, tracked
+from art_crop.cli.options import DeviceOption, WeightsOption, literal, plain, say_error
 
 if TYPE_CHECKING:
     from art_crop.pipeline import Done
@@ -24,26 +25,65 @@ Examples:
   art-crop attack photos/ --show 0,0.8,1,1 --ratio 1 --out results/ --jpeg 90
 
   art-crop attack photo.jpg --show 0.6,0.1,0.9,0.4 --peak --eps 2
+
+  art-crop attack photo.jpg --show 0,0.8,1,1 --ratio 1 --target my_service:crop      # gradients of a surrogate
+
+  art-crop attack photo.jpg --show 0,0.8,1,1 --ratio 1 --target "./crop.sh --fast"   # a program that prints x y
+
+  art-crop attack photo.jpg --show 0,0.7,1,1 --attack gaussian-noise --param smooth=4 --eps 20
+
+  art-crop attack photo.jpg --below 4 --model nima-technical                         # a quality score
+
+  art-crop attack photo.jpg --label other --model efficientnet-lite0                 # a classifier
 """
 
 
 def attack(
     photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", metavar="PHOTO_OR_FOLDER")],
     show: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="What must be shown, x0,y0,x1,y1 of the upright photo: fractions (0.1,0.8,0.6,1) or pixels "
             "(64px,480px,400px,600px).",
             metavar="X0,Y0,X1,Y1",
         ),
-    ],
+    ] = None,
+    below: Annotated[float | None, typer.Option(help="Instead: a quality score to fall to, on its own scale.")] = None,
+    above: Annotated[float | None, typer.Option(help="Instead: a quality score to rise to.")] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="Instead: the class that must become a classifier's first, a number, or 'other'."),
+    ] = None,
     ratio: Annotated[
         list[float] | None,
         typer.Option(help="Height / width of a crop that must show it; may be repeated.", show_default="0.56 and 1"),
     ] = None,
     peak: Annotated[bool, typer.Option("--peak", help="Only move the salient point into the region.")] = False,
-    model: ModelOption = "gaze-lite",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A name that `art-crop models list` shows; with --target the surrogate that gives gradients.",
+            show_default="gaze-lite",
+        ),
+    ] = None,
     weights: WeightsOption = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Who must be convinced, if not --model: a model, module:function, or a program with arguments."
+        ),
+    ] = None,
+    defence: Annotated[
+        list[str] | None,
+        typer.Option(help="A defence before it, NAME or NAME:key=value,key=value; may be repeated.", metavar="NAME"),
+    ] = None,
+    attack_name: Annotated[
+        str, typer.Option("--attack", help="An attack that `art-crop plugins --kind attack` shows.")
+    ] = "saliency-peak-fgm",
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help="A parameter of the attack; may be repeated.", metavar="KEY=VALUE"),
+    ] = None,
     eps: Annotated[
         float | None,
         typer.Option(help="L2 norm of the change, pixels in [0, 1], instead of the smallest that succeeds."),
@@ -72,37 +112,80 @@ def attack(
 ) -> None:
     """Change photos as little as possible so that an automatic cropper shows a region of your choice.
 
-    Writes NAME.png with the photo's metadata, NAME.json (everything measured) and NAME.figure.png, reads the written
-    photo back and reports what the cropper makes of it. A folder goes on where it was stopped. Exit code: 0 all photos
-    show the region, 1 some do not, 2 bad input.
+    Or so that a quality model's score passes a bound, or a classifier's label changes: --below, --above, --label.
+
+    Writes NAME.png with the photo's metadata, NAME.json (everything measured) and NAME.figure.png, and reports what the
+    target makes of the written photo, read by its own pipeline. A folder goes on where it was stopped. Exit code: 0 all
+    photos succeeded, 1 some did not, 2 bad input.
     """
     with errors_as_sentences():
         from art_crop.errors import InvalidInputError
         from art_crop.pipeline import SHOWN_RATIOS, Settings, collect, make_folder, names_a_file, show_in_each
-        from art_crop.pipeline.run import MAX_PIXELS
+        from art_crop.pipeline.craft import attack_class
+        from art_crop.pipeline.run import MAX_PIXELS, model_name
+        from art_crop.pipeline.target import load_models
 
+        goals = {"--show": show, "--below": below, "--above": above, "--label": label}
+        given = [name for name, value in goals.items() if value is not None]
+        if len(given) != 1:
+            said = f"not {' and '.join(given)} together" if given else "none is given"
+            raise InvalidInputError(f"one of {', '.join(goals)} says what is wanted; {said}")
+        if show is None and (peak or ratio):
+            raise InvalidInputError("--peak and --ratio are about a region: they go with --show")
         if peak and ratio:
             raise InvalidInputError("peak: it takes the place of crops, so it cannot go with --ratio")
         if minimal and eps is not None:
             raise InvalidInputError("minimal: the smallest change is searched, so it cannot go with --eps")
         ratios = None if peak else tuple(ratio or SHOWN_RATIOS)
-        settings = Settings(show, ratios, eps, max_eps, steps, jpeg, seed)
-        jobs = collect(photos, out_path, jpeg=jpeg is not None)
-        cropper = load_cropper(model, weights, device)
-        target = out_path.expanduser()
-        make_folder(target.parent if names_a_file(target) else target)
-        outcomes = show_in_each(
-            jobs,
-            settings,
-            cropper,
-            figure=not no_figure,
-            overwrite=overwrite,
-            max_pixels=MAX_PIXELS if max_pixels is None else max_pixels,
+        settings = Settings(
+            show,
+            ratios,
+            eps,
+            max_eps,
+            steps,
+            jpeg,
+            seed,
+            score=above if below is None else below,
+            direction="above" if below is None else "below",
+            label=label if label in (None, "other") else _class_number(str(label)),
+            attack=attack_name,
+            params=_parameters(param or []),
+            defences=tuple(defence or ()),
         )
-        done = []
-        for outcome in tracked(outcomes, len(jobs), "photos") if len(jobs) > 1 else outcomes:
-            done.append(outcome)
-            _report(outcome, as_json=as_json, alone=len(jobs) == 1)
+        attack_class(settings)
+        jobs = collect(photos, out_path, jpeg=jpeg is not None)
+        loaded, surrogate = load_models(
+            model,
+            target,
+            task=settings.task,
+            attack=attack_name,
+            device=device,
+            weights=weights,
+            defences=settings.defences,
+            ratios=ratios,
+        )
+        if surrogate is not None:
+            settings = replace(settings, surrogate=model_name(surrogate))
+        folder = out_path.expanduser()
+        make_folder(folder.parent if names_a_file(folder) else folder)
+        with steps_of(len(jobs) == 1) as progress:
+            outcomes = show_in_each(
+                jobs,
+                settings,
+                loaded,
+                surrogate=surrogate,
+                figure=not no_figure,
+                overwrite=overwrite,
+                max_pixels=MAX_PIXELS if max_pixels is None else max_pixels,
+                progress=progress,
+            )
+            done = []
+            for outcome in tracked(outcomes, len(jobs), "photos") if len(jobs) > 1 else outcomes:
+                done.append(outcome)
+                if len(jobs) > 1:
+                    _report(outcome, as_json=as_json, alone=False)
+        if len(jobs) == 1:
+            _report(done[0], as_json=as_json, alone=True)
         if len(jobs) > 1 and not as_json:
             _summary(done)
         if any(outcome.record is None for outcome in done):
@@ -123,14 +206,42 @@ def _report(outcome: Done, *, as_json: bool, alone: bool) -> None:
         out.print(literal(f"{name}: {record['message']}"), style="green" if record["success"] else "red")
         if outcome.resumed:
             out.print("The files of an earlier run are there and untouched; --overwrite does it again.")
-        before, after = record["before"]["salient_point"], record["after"]["salient_point"]
-        out.print(f"salient point  {before[0]}, {before[1]} -> {after[0]}, {after[1]}")
+        for name, key in (("salient point", "salient_point"), ("score", "score"), ("label", "name")):
+            if key in record["before"]:
+                out.print(literal(f"{name:<13}  {_short(record['before'][key])} -> {_short(record['after'][key])}"))
         for label, path in (("photo", outcome.job.outputs.photo), ("record", outcome.job.outputs.record)):
             out.print(literal(f"{label:<13}  {plain(path)}"))
         if outcome.job.outputs.figure.exists():
             out.print(literal(f"{'figure':<13}  {plain(outcome.job.outputs.figure)}"))
     elif not alone and not record["success"]:
         err.print(literal(f"{name}: {record['message']}"))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _class_number(text: str) -> int:
+    from art_crop.errors import InvalidInputError
+
+    if not text.isdecimal() or len(text) > 9:
+        raise InvalidInputError(f"--label: a class number, or other, is needed, not {text!r}")
+    return int(text)
+
+
+def _parameters(given: list[str]) -> dict[str, Any]:
+    from art_crop.errors import InvalidInputError
+    from art_crop.pipeline.target import parse_value
+
+    params = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise InvalidInputError(f"--param: KEY=VALUE is needed, not {text!r}")
+        params[name.strip()] = parse_value(value)
+    return params
 
 
 def _summary(done: list[Done]) -> None:
@@ -146,12 +257,14 @@ def _summary(done: list[Done]) -> None:
         ("s", "right"),
     ):
         table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    counts = dict.fromkeys(("shown", "shown already", "not shown", "bad"), 0)
+    counts = dict.fromkeys(
+        ("shown", "shown already", "not shown", "reached", "reached already", "not reached", "bad"), 0
+    )
     for outcome in done:
         record, name = outcome.record, literal(outcome.job.source.name)
         kind = _kind(record)
         counts[kind] += 1
-        colour = {"shown": "green", "shown already": "green", "not shown": "red", "bad": "red"}[kind]
+        colour = "red" if kind.startswith("not") or kind == "bad" else "green"
         word = f"[{colour}]{kind}[/{colour}]" + (" (earlier run)" if outcome.resumed else "")
         if record is None:
             table.add_row(name, word)
@@ -167,6 +280,7 @@ def _summary(done: list[Done]) -> None:
 def _kind(record: dict[str, Any] | None) -> str:
     if record is None:
         return "bad"
+    word = "shown" if record.get("task", "saliency") == "saliency" else "reached"
     if not record["success"]:
-        return "not shown"
-    return "shown already" if record["unchanged"] else "shown"
+        return f"not {word}"
+    return f"{word} already" if record["unchanged"] else word

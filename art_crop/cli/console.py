@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -26,6 +26,7 @@ __all__ = [
     "plain",
     "progress",
     "progress_bar",
+    "steps_of",
     "terminated_like_interrupted",
     "tracked",
 ]
@@ -150,3 +151,32 @@ def tracked(items: Iterable[Item], total: int, description: str) -> Iterator[Ite
         for item in items:
             yield item
             bar.advance(task)
+
+
+@contextmanager
+def steps_of(alone: bool, *, after: float = 2.0) -> Iterator[Callable[[int, int], None]]:
+    """A function that is told the steps on one photo, and shows a bar once they take more than two seconds.
+
+    Args:
+        alone: There is one photo; of several their own bar tells enough.
+        after: Seconds before the bar appears.
+    """
+    if not alone or not sys.stderr.isatty():
+        yield lambda done, of: None
+        return
+    began, bar = time.monotonic(), progress_bar()
+    task: Any = None
+
+    def tell(done: int, of: int) -> None:
+        nonlocal task
+        if task is None and time.monotonic() - began >= after:
+            bar.start()
+            task = bar.add_task("steps", total=of, note="")
+        if task is not None:
+            bar.update(task, completed=done, total=of)
+
+    try:
+        yield tell
+    finally:
+        if task is not None:
+            bar.stop()

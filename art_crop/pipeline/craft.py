@@ -25,7 +25,7 @@ from art_crop.objectives import Objective
 from art_crop.pipeline.record import Settings
 from art_crop.plugins.registry import load_attack
 
-__all__ = ["Attempt", "Crafter", "default_max_eps"]
+__all__ = ["Attempt", "Crafter", "attack_class", "default_max_eps"]
 
 _GROWTH = 1.5
 _LEAST_PSNR = 40.0
@@ -133,15 +133,8 @@ class Crafter:
 
     def _made(self, eps: float, *, minimal: bool, seen_through: int | None) -> Any:
         """The attack by its name, on models that see photos through the encoder where that is lossy."""
-        kind = load_attack(self.settings.attack)
+        kind = attack_class(self.settings)
         known = list(getattr(kind, "attack_params", []))
-        for name in self.settings.params:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]!r}? " if near else ""
-                raise InvalidInputError(
-                    f"param: {self.settings.attack} has no parameter {name!r}; {hint}it has {', '.join(known)}"
-                )
         source, target = self.source, self.target
         if seen_through is not None:
             source, target = (_through_jpeg(model, seen_through) for model in (source, target))
@@ -200,6 +193,24 @@ class Crafter:
         if halvings:
             target = target.at_reduced_size(self.size)
         return bool(target.evaluate(levels.float() / 255, objective).success[0])
+
+
+def attack_class(settings: Settings) -> Any:
+    """Find the attack that is asked for, and check that it has the parameters that it is given.
+
+    Raises:
+        InvalidInputError: No such attack, or no such parameter; the message names the nearest.
+    """
+    kind = load_attack(settings.attack)
+    known = list(getattr(kind, "attack_params", []))
+    for name in settings.params:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise InvalidInputError(
+                f"param: {settings.attack} has no parameter {name!r}; {hint}it has {', '.join(known)}"
+            )
+    return kind
 
 
 def _through_jpeg(model: Any, quality: int) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -118,18 +117,7 @@ def _logarithm(density: Tensor) -> Tensor:
 
 
 def import_callable(target: str) -> Callable[[Any], Any]:
-    """The function that ``module:name`` names.
+    """Import the function that ``module:name`` names; see :func:`~art_crop.estimators.external.import_function`."""
+    from art_crop.estimators.external import import_function
 
-    Raises:
-        InvalidInputError: Not of that form, no such module or name, or not callable.
-    """
-    module_name, _, attribute = target.partition(":")
-    if not module_name or not attribute:
-        raise InvalidInputError(f"teacher: a model's name or module:function is needed, not {target!r}")
-    try:
-        function = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, TypeError) as error:
-        raise InvalidInputError(f"teacher: {target} cannot be imported ({error})") from error
-    if not callable(function):
-        raise InvalidInputError(f"teacher: {target} is not callable")
-    return function  # type: ignore[no-any-return]
+    return import_function(target, "teacher")

@@ -52,8 +52,8 @@ def suite(folder: Path, **data: Any) -> Any:
 
 
 def overhead(args: argparse.Namespace) -> None:
-    from art_crop.bench.worker import Recipe, SuiteWorker
     from art_crop.bench.units import choose_photos, setting_keys, units_of
+    from art_crop.bench.worker import Recipe, SuiteWorker
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -2,8 +2,9 @@
 
     python benchmarks/perf/symmetric.py --osie osie/ --weights fastgaze.vxm
 
-Of a folder of photos those that the deployed cropper takes for mirror-symmetric are found; of each, a box of 28% x 30% at
-the left and one at the right, which the centred crops of ratio 1 miss, are asked for. Success is that of the written PNG.
+Of a folder of photos those that the deployed cropper takes for mirror-symmetric are found; of each, a box of 28% x 30%
+at the left and one at the right, which the centred crops of ratio 1 miss, are asked for. Success is that of the written
+PNG.
 """
 
 from __future__ import annotations
