@@ -32,7 +32,7 @@ COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00")
 _GOOD, _BAD, _INK, _QUIET = "#1B7F4B", "#B3261E", "#202124", "#6B6F76"
 _SIDE, _DPI = 500, 110  # a panel has about as many pixels: of a larger picture some would not be seen
 # Inches.
-_WIDTH, _MARGIN, _GAP, _TITLE, _STRIP, _LABEL = 15.0, 0.35, 0.3, 0.42, 2.1, 1.75
+_WIDTH, _MARGIN, _GAP, _TITLE, _STRIP, _LABEL, _NUMBERS = 15.0, 0.35, 0.3, 0.42, 2.1, 1.75, 3.4
 
 Pixels = NDArray[np.uint8]
 
@@ -54,7 +54,8 @@ def draw_figure(
     panel = column * min(max(record.height / record.width, 0.4), 1.35)
     message = textwrap.wrap(record.message, 150)
     head = 0.5 + 0.24 * len(message)
-    height = head + 2 * (panel + _TITLE) + _TITLE + _STRIP + 0.2
+    cropped = isinstance(record.before, CropView)
+    height = head + panel + 2 * _TITLE + (panel + _TITLE + _STRIP + 0.2 if cropped else _NUMBERS)
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
 
     def axes(left: float, top: float, wide: float, high: float) -> Axes:
@@ -83,7 +84,7 @@ def draw_figure(
         _title(ax, f"saliency {when}", f"peak at {view.salient_point[0]}, {view.salient_point[1]}", _QUIET)
     right = _MARGIN + 2 * (column + _GAP)
     _change(axes(right, head + _TITLE, column, panel), original, written)
-    _numbers(axes(right, head + panel + 2 * _TITLE, column, panel), record)
+    _numbers(axes(right, head + panel + 2 * _TITLE, column, panel if cropped else _NUMBERS - 0.2), record)
     if isinstance(record.before, CropView) and isinstance(record.after, CropView):
         _crops(axes, record, original, written, head + 2 * panel + 3 * _TITLE)
     return _figure_bytes(figure)
