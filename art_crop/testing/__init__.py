@@ -28,6 +28,7 @@ from art_crop.testing.dataset import DatasetConformance
 from art_crop.testing.metric import MetricConformance
 from art_crop.testing.quality import QualityModelConformance
 from art_crop.testing.saliency import SaliencyModelConformance
+from art_crop.testing.task import TaskConformance
 
 __all__ = [
     "AttackConformance",
@@ -36,4 +37,5 @@ __all__ = [
     "MetricConformance",
     "QualityModelConformance",
     "SaliencyModelConformance",
+    "TaskConformance",
 ]
