@@ -62,8 +62,8 @@ class AttackConformance(AttackContractChecks):
         return planar((low + x * (high - low)).astype(np.float32), estimator.channels_first)
 
     @pytest.fixture
-    def targets(self, estimator: Any) -> Targets:
-        """Makes y of a length for ``generate``: regions, scores or labels, by the kind of victim."""
+    def targets(self, estimator: Any, photos: Array) -> Targets:
+        """Makes y of a length for ``generate``: regions, scores a little worse than the photos', or labels."""
 
         def make(count: int) -> Any:
             if self.victim == "saliency":
@@ -72,7 +72,9 @@ class AttackConformance(AttackContractChecks):
                 ] * (count % 2)
             if self.victim == "quality":
                 low, high = estimator.score_range
-                return np.linspace(low, high, count + 2, dtype=np.float32)[1:-1]
+                worse = -1 if estimator.higher_is_better else 1
+                scores = estimator.predict(photos[:count]) + worse * 0.002 * (high - low)
+                return np.clip(scores, low, high).astype(np.float32)
             return np.arange(count) % estimator.nb_classes
 
         return make

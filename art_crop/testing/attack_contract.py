@@ -17,6 +17,7 @@ import pytest
 from art.attacks.attack import EvasionAttack
 from art.exceptions import EstimatorError
 
+from art_crop.errors import InvalidInputError
 from art_crop.testing import doubles
 from art_crop.testing.checks import refused, same
 
@@ -72,18 +73,21 @@ class AttackContractChecks:
         assert not missing, f"attack_params must extend EvasionAttack.attack_params; {missing} missing"
 
     def test_estimators_of_another_kind_are_refused(self, make_attack: Callable[..., Any]) -> None:
-        """ART's backend_test_classifier_type_check_fail."""
+        """ART's backend_test_classifier_type_check_fail, with a sentence that names the estimator."""
         for estimator in (doubles.Unusable(model=None, clip_values=(0, 1)), None):
-            try:
-                make_attack(estimator)
-            except EstimatorError:
-                continue
-            except Exception as error:
-                raise AssertionError(
-                    f"an unusable estimator: {type(error).__name__}: {error}. Call super().__init__(estimator=...) "
-                    "first, so that ART raises its EstimatorError"
-                ) from error
-            raise AssertionError(f"an estimator {type(estimator).__name__} was accepted; state _estimator_requirements")
+            said = _refusal(make_attack, estimator)
+            assert said is not None, (
+                f"an estimator {type(estimator).__name__} was accepted; state _estimator_requirements"
+            )
+            assert "estimator" in said, f"an unusable estimator is refused, and the message does not say so: {said!r}"
+
+    def test_models_of_other_tasks_are_taken_or_refused(self, make_attack: Callable[..., Any]) -> None:
+        """A model that the attack cannot use is no reason for anything but a sentence, white box or query-only."""
+        for name, estimator in doubles.one_of_each().items():
+            said = _refusal(make_attack, estimator)
+            assert said is None or "estimator" in said or type(estimator).__name__ in said, (
+                f"{name}: refused, and the message names neither the estimator nor its class: {said!r}"
+            )
 
     def test_targeted_is_stated(self, attack: Any) -> None:
         """True or False; ART's attribute."""
@@ -162,3 +166,17 @@ def _takes(make_attack: Callable[..., Any], attack: Any, name: str) -> bool:
     """Whether the constructor has a parameter of that name, or takes any keyword."""
     parameters = inspect.signature(type(attack).__init__).parameters.values()
     return any(p.name == name or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _refusal(make_attack: Callable[..., Any], estimator: Any) -> str | None:
+    """What the constructor says against an estimator; None where it takes it."""
+    try:
+        make_attack(estimator)
+    except (EstimatorError, InvalidInputError) as error:
+        return str(error)
+    except Exception as error:
+        raise AssertionError(
+            f"an unusable estimator: {type(error).__name__}: {error}. Call super().__init__(estimator=...) first, so "
+            "that ART raises its EstimatorError"
+        ) from error
+    return None

@@ -9,7 +9,16 @@ import torch
 from art.estimators.estimator import BaseEstimator
 from torch import Tensor, nn
 
-__all__ = ["TinyClassifier", "TinyQuality", "TinySaliency", "Unusable", "filled", "photos", "tiny_estimator"]
+__all__ = [
+    "TinyClassifier",
+    "TinyQuality",
+    "TinySaliency",
+    "Unusable",
+    "filled",
+    "one_of_each",
+    "photos",
+    "tiny_estimator",
+]
 
 Array = np.ndarray[Any, Any]
 Victim = Literal["saliency", "quality", "classifier"]
@@ -87,8 +96,20 @@ def tiny_estimator(kind: Victim, *, seed: int = 0, **kwargs: Any) -> Any:
         return estimators.PyTorchSaliencyRegressor(filled(TinySaliency(), seed), **{"log_density": True, **kwargs})
     if kind == "quality":
         return estimators.PyTorchQualityRegressor(filled(TinyQuality(), seed), **kwargs)
-    classifier = getattr(estimators, "PyTorchPhotoClassifier")  # noqa: B009 (absent from releases without classifiers)
-    return classifier(filled(TinyClassifier(), seed), **{"nb_classes": CLASSES, **kwargs})
+    return estimators.PyTorchPhotoClassifier(filled(TinyClassifier(), seed), **{"nb_classes": CLASSES, **kwargs})
+
+
+def one_of_each() -> dict[str, Any]:
+    """A small estimator of every task, white box and query-only, by what it is."""
+    from art_crop import estimators
+
+    return {
+        "a saliency model": tiny_estimator("saliency"),
+        "a quality model": tiny_estimator("quality"),
+        "a classifier": tiny_estimator("classifier"),
+        "a query-only saliency model": estimators.BlackBoxSaliencyRegressor(lambda x: x.mean(1)),
+        "a query-only quality model": estimators.BlackBoxQualityRegressor(lambda x: 100 * x.mean((1, 2, 3))),
+    }
 
 
 def photos(count: int, height: int, width: int, *, channels: int = 3, seed: int = 0) -> Array:

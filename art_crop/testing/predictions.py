@@ -171,7 +171,8 @@ class StateChecks(EstimatorGround):
         def fail(module: Any, inputs: Any) -> None:
             raise ZeroDivisionError("a network that fails, for a check")
 
-        handle = model.register_forward_pre_hook(fail)
+        # On every module, for an estimator may call parts of its model instead of the whole.
+        handles = [module.register_forward_pre_hook(fail) for module in model.modules()]
         y = self.targets(estimator, photos)
         try:
             with model_kept(model, "a call that failed"):
@@ -180,7 +181,8 @@ class StateChecks(EstimatorGround):
                 with pytest.raises(ZeroDivisionError):
                     twin.loss_gradient(photos, y)
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
 
     def test_global_state_is_left_alone(self, estimator: Any, photos: Array) -> None:
         """Random states of Python, numpy and torch, and torch's switches."""

@@ -6,10 +6,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from art.estimators.classification import PyTorchClassifier
+from art.exceptions import EstimatorError
 
 import art_crop
+from art_crop.errors import InvalidInputError
 from art_crop.objectives import PeakInRegion
 from art_crop.testing import AttackConformance
+from art_crop.testing.doubles import TinyClassifier, filled, one_of_each
+
+ON_ANYTHING = ("gaussian-noise", "contrast-shift")
+
+
+def made(named: str, options: dict[str, Any]) -> Any:
+    kind = art_crop.load_attack(named)
+    return lambda estimator, **kwargs: kind(estimator, **{"eps": 1.0, **options, **kwargs})
 
 
 class OfThePeak(AttackConformance):
@@ -27,8 +39,7 @@ class OfThePeak(AttackConformance):
 
     @pytest.fixture
     def make_attack(self) -> Any:
-        kind, options = art_crop.load_attack(self.named), {"eps": 1.0, **self.options}
-        return lambda estimator, **kwargs: kind(estimator, **{**options, **kwargs})
+        return made(self.named, self.options)
 
     def succeeded(self, estimator: Any, photo: Any, y: Any) -> bool | None:
         verdict = estimator.evaluate(estimator.to_tensor(photo), PeakInRegion(y, by=self.options.get("by", "cell")))
@@ -75,3 +86,78 @@ class TestGaussianNoise(OfThePeak):
 
 class TestContrastShift(OfThePeak):
     named = "contrast-shift"
+
+
+class OnOtherTasks(AttackConformance):
+    """Attacks on a quality model or a classifier: scores to fall below, labels to leave."""
+
+    named = "gaussian-noise"
+    options: dict[str, Any] = {}
+
+    @pytest.fixture
+    def make_attack(self) -> Any:
+        return made(self.named, self.options)
+
+    @pytest.fixture
+    def targets(self, estimator: Any, photos: Any) -> Any:
+        answers = estimator.predict(photos)
+        if self.victim == "quality":
+            return lambda count: answers[:count] - 0.2
+        return lambda count: answers[:count].argmax(1)  # or some photos would have left their labels before
+
+    def succeeded(self, estimator: Any, photo: Any, y: Any) -> bool | None:
+        answer = estimator.predict(photo)[0]
+        return bool(answer < y[0]) if self.victim == "quality" else bool(answer.argmax() != y[0])
+
+
+class TestNoiseOnQuality(OnOtherTasks):
+    named, victim = "gaussian-noise", "quality"
+
+
+class TestSmallestNoiseOnQuality(OnOtherTasks):
+    named, victim = "gaussian-noise", "quality"
+    options = {"minimal": True, "eps": 8.0, "smooth": 4.0}  # two of three photos can be reached so
+
+
+class TestNoiseOnClassifiers(OnOtherTasks):
+    named, victim = "gaussian-noise", "classifier"
+
+
+class TestContrastShiftOnQuality(OnOtherTasks):
+    named, victim = "contrast-shift", "quality"
+
+
+class TestContrastShiftOnClassifiers(OnOtherTasks):
+    named, victim = "contrast-shift", "classifier"
+
+
+class TestGradientsOnQuality(OnOtherTasks):
+    named, victim = "saliency-peak-fgm", "quality"
+
+
+class TestGradientsOnClassifiers(OnOtherTasks):
+    named, victim = "saliency-peak-fgm", "classifier"
+    options = {"minimal": True, "eps": 8.0}
+
+
+@pytest.mark.parametrize("named", ["saliency-peak-fgm", *ON_ANYTHING])
+def test_an_estimator_of_arts_own_is_refused_with_what_is_taken_instead(named: str) -> None:
+    plain = PyTorchClassifier(
+        filled(TinyClassifier()), torch.nn.CrossEntropyLoss(), (3, 32, 48), 4, clip_values=(0, 1), device_type="cpu"
+    )
+    with pytest.raises(
+        (InvalidInputError, EstimatorError), match=r"estimator: .* of art_crop.*, not PyTorchClassifier"
+    ):
+        art_crop.load_attack(named)(plain)
+
+
+@pytest.mark.parametrize("model", one_of_each())
+def test_noise_and_contrast_take_every_model_and_gradients_every_white_box(model: str) -> None:
+    estimator = one_of_each()[model]
+    for named in ON_ANYTHING:
+        assert art_crop.load_attack(named)(estimator).estimator is estimator
+    if "query-only" not in model:
+        assert art_crop.load_attack("saliency-peak-fgm")(estimator).estimator is estimator
+        return
+    with pytest.raises(InvalidInputError, match=r"estimator: .* takes a white box of art_crop, not BlackBox"):
+        art_crop.load_attack("saliency-peak-fgm")(estimator)
