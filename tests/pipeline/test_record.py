@@ -46,7 +46,7 @@ def test_bad_settings_are_refused_by_name(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize("goals", [{}, {"region": REGION, "score": 3.0}, {"score": 3.0, "label": 2}])
 def test_one_goal_is_needed(goals: dict[str, Any]) -> None:
-    with pytest.raises(InvalidInputError, match="^goal: one of"):
+    with pytest.raises(InvalidInputError, match=r"^goal: one of"):
         Settings(**goals)
 
 
