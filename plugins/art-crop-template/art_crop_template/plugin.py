@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from art_crop.plugins import MetricSpec, ModelSpec, hookimpl
+from art_crop.plugins import MetricSpec, ModelSpec, TaskSpec, hookimpl
 
 
 @hookimpl
@@ -26,5 +26,17 @@ def art_crop_metrics() -> Iterable[MetricSpec]:
         name="rmse",
         target="art_crop_template.metric:RMSE",
         summary="root mean squared difference of two photos, in grey levels",
+        licence="MIT",
+    )
+
+
+@hookimpl
+def art_crop_tasks() -> Iterable[TaskSpec]:
+    """One task of benchmark suites."""
+    yield TaskSpec(
+        name="peak-in-box",
+        target="art_crop_template.task:PeakInBox",
+        summary="the salient point comes into a box that is the same in every photo",
+        task="saliency",
         licence="MIT",
     )

@@ -20,9 +20,9 @@ def batch(*photos: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.stack(photos).transpose(0, 3, 1, 2).astype(np.float32) / 255
 
 
-def test_both_are_listed_with_this_distribution_and_can_be_loaded() -> None:
+def test_all_are_listed_with_this_distribution_and_can_be_loaded() -> None:
     found = {(r.kind, r.name) for r in art_crop.list_plugins() if r.distribution == "art-crop-template"}
-    assert found == {("model", "contrast-saliency"), ("metric", "rmse")}
+    assert found == {("model", "contrast-saliency"), ("metric", "rmse"), ("task", "peak-in-box")}
     assert art_crop.load_model("contrast-saliency").name == "contrast-saliency"
     assert art_crop.load_metric("rmse").unit == "grey levels"
 
