@@ -7,7 +7,7 @@ algorithm 1):
 
 with the plain gradient (signs suffer where a model blurs), multiplied by the model's Grad-CAM map, and the whole
 perturbation scaled to the L2 norm that was asked for. N = 1 is FGM. Beyond the paper: any number of steps, momentum,
-the smallest perturbation that succeeds, results in whole grey levels, success judged on what is returned, and gradients
+the smallest perturbation that succeeds, results in whole grey levels, success decided on what is returned, and gradients
 that hold on other models (:mod:`art_crop.attacks.gradients`).
 """
 
@@ -33,7 +33,7 @@ from art_crop.functional.norms import unit
 
 __all__ = ["SaliencyPeakFGM"]
 
-PATIENT = 2
+STALE_ROUNDS = 2
 """Rounds without progress after which the search for the smallest change ends."""
 
 
@@ -208,7 +208,7 @@ class SaliencyPeakFGM(PhotoAttack):
                     best[i], reach[i] = ends[i], None if one.candidate is None else one.budget
                 stale[i] = stale[i] + 1 if least and one.budget > least * (1 - CLOSE) else 0
             self.on_step(k + 1, self.max_iter)
-            active = [i for i in active if stale[i] < PATIENT]
+            active = [i for i in active if stale[i] < STALE_ROUNDS]
             if not active or k + 1 == self.max_iter:
                 break
             photos = torch.stack([ends[i].seen for i in active])

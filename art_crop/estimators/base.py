@@ -99,7 +99,7 @@ def check_keywords(kwargs: dict[str, Any], where: str) -> None:
     """
     reject_unknown(kwargs, ("training_mode",), where)
     if kwargs.get("training_mode"):
-        raise InvalidInputError(f"{where}: training_mode must be False; models are judged in evaluation mode")
+        raise InvalidInputError(f"{where}: training_mode must be False; models are used in evaluation mode")
 
 
 def check_shape_and_range(estimator: Any) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 from art_crop.plugins.discovery import ALLOWED_VARIABLE, one_line
 
-__all__ = ["PATIENCE", "Report", "contained", "explain", "import_target", "stdout_is_not_ours"]
+__all__ = ["HANGS_AFTER", "Report", "contained", "explain", "import_target", "stdout_is_not_ours"]
 
-PATIENCE = 3.0
+HANGS_AFTER = 3.0
 """Seconds after which a plugin that is still being read is named on the error stream."""
 
 
@@ -56,7 +56,7 @@ def contained(report: Report, who: str) -> Iterator[None]:
     It cannot be ended from outside: a thread that hangs in an import would keep that module locked, and an alarm would
     take the signal from the program that uses this library. So the user is told what hangs, and ends it with Ctrl-C.
     """
-    notice = threading.Timer(PATIENCE, _say_who_hangs, (who,))
+    notice = threading.Timer(HANGS_AFTER, _say_who_hangs, (who,))
     notice.daemon = True
     notice.start()
     text = io.StringIO()
@@ -113,7 +113,7 @@ def import_target(target: str) -> Any:
 def _say_who_hangs(who: str) -> None:
     if sys.stderr is not None:
         sys.stderr.write(
-            f"art-crop: still reading {who} after {PATIENCE:.0f} s; stop with Ctrl-C, "
+            f"art-crop: still reading {who} after {HANGS_AFTER:.0f} s; stop with Ctrl-C, "
             f"leave it out with the variable {ALLOWED_VARIABLE}\n"
         )
 

@@ -218,8 +218,8 @@ def _attacked(net: GazeLiteNet, levels: Tensor, share: float, seed: int) -> Tens
     with torch.autocast(x.device.type, dtype=torch.bfloat16):
         saliency = net.eval()(x)["cropper"].float().flatten(1)
     cell = torch.randint(saliency.shape[1], (len(x), 1), generator=random).to(x.device)
-    wish = saliency.gather(1, cell)[:, 0] - saliency.amax(1)
-    (gradient,) = torch.autograd.grad(wish.sum(), x)
+    gain = saliency.gather(1, cell)[:, 0] - saliency.amax(1)
+    (gradient,) = torch.autograd.grad(gain.sum(), x)
     gradient = gradient / gradient.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
     attacked = levels.clone()
     attacked[some] = (levels[some] + size * gradient).round().clamp(0, 255).to(torch.uint8)

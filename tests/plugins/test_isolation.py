@@ -203,7 +203,7 @@ def test_ctrl_c_is_not_caught(site: Any) -> None:
 def test_a_slow_plugin_is_shown_and_works(
     site: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(isolation, "PATIENCE", 0.3)
+    monkeypatch.setattr(isolation, "HANGS_AFTER", 0.3)
     site.plugin("sleepy", "import time; time.sleep(0.6)\n@hookimpl\ndef art_crop_models(): return [model('tired')]\n")
     start = time.perf_counter()
     assert art_crop.load_model("tired", numerator=1) == 1
