@@ -152,7 +152,8 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(
     fsync, count = os.fsync, iter(range(100))
 
     def full(handle: int) -> None:
-        if next(count) >= 8:
+        # Parts of results alone: whatever else this process writes at the time is not this disk's.
+        if str(folder / "results") in os.readlink(f"/proc/self/fd/{handle}") and next(count) >= 4:
             raise OSError(28, "No space left on device")
         fsync(handle)
 

@@ -64,3 +64,16 @@ def test_of_each_block_the_furthest_change_is_shown_with_its_sign(level: int) ->
     assert (block, picture.shape) == (4, (24, 33, 3))
     assert picture[23, 32].tolist() == [128 + (level - 90) * scale] * 3
     assert picture[0, 0].tolist() == [128 - 5 * scale] * 3
+
+
+@pytest.mark.parametrize(("strong", "scale"), [(2, 127 // 2), (50, 127 // 4)])
+def test_one_change_in_a_thousand_does_not_set_the_scale_and_one_in_a_hundred_does(strong: int, scale: int) -> None:
+    """Of 10,000 changed values: most by 2 levels, 2 of them by 100, and some by 4."""
+    change = np.full(10_000, 2)
+    change[:strong] = 4
+    change[-2:] = 100
+    original = np.full((10_000 // 3 + 1, 1, 3), 90, np.uint8)
+    written = original.copy().reshape(-1)
+    written[: len(change)] += change.astype(np.uint8)
+    _, found, _ = amplified_change(original, written.reshape(original.shape), 10_000)
+    assert found == scale
