@@ -153,9 +153,8 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(
 
     def full(handle: int) -> None:
         # Parts of results alone: whatever else this process writes at the time is not this disk's.
-        if (
-            str(folder / "results") in os.readlink(f"/proc/self/fd/{handle}") and next(count) >= 2
-        ):  # a file and its folder
+        file = str(Path(f"/proc/self/fd/{handle}").readlink())
+        if str(folder / "results") in file and next(count) >= 2:  # a part and its folder
             raise OSError(28, "No space left on device")
         fsync(handle)
 
