@@ -268,8 +268,10 @@ def test_a_suite_without_bounds_ends_in_a_sentence(tmp_path: Path, text: str, wo
 @pytest.mark.parametrize("name", sorted(shipped_suites()))
 def test_every_shipped_suite_is_read(name: str) -> None:
     path = shipped_suites()[name]
-    if name.startswith("transfer") and importlib.util.find_spec("art_crop_tflite") is None:
-        words = r'requirements: this suite needs art-crop-tflite: pip install "art-crop-tflite"'
+    needed = {"transfer": "tflite", "transfer_to_attention_center": "tflite", "quality_score": "tflite"}
+    plugin = (needed | {"label": "efficientnet"}).get(name)
+    if plugin and importlib.util.find_spec(f"art_crop_{plugin}") is None:
+        words = rf'requirements: this suite needs art-crop-{plugin}: pip install "art-crop-{plugin}"'
         with pytest.raises(SuiteError, match=words):
             load_suite(path)
     else:
