@@ -7,8 +7,8 @@ algorithm 1):
 
 with the plain gradient (signs suffer where a model blurs), multiplied by the model's Grad-CAM map, and the whole
 perturbation scaled to the L2 norm that was asked for. N = 1 is FGM. Beyond the paper: any number of steps, momentum,
-the smallest perturbation that succeeds, results in whole grey levels, success decided on what is returned, and gradients
-that hold on other models (:mod:`art_crop.attacks.gradients`).
+the smallest perturbation that succeeds, results in whole grey levels, success decided on what is returned, and
+gradients that hold on other models (:mod:`art_crop.attacks.gradients`).
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class SuiteWorker:
         torch.set_num_threads(self.suite.threads)
         self.task = load_task(self.suite.protocol, **self.suite.protocol_options)
         quality = self.task.options["jpeg_quality"]
-        self.encoding: Encoding = Jpeg(quality) if quality else Png(quick=True)
+        self.encoding: Encoding = Jpeg(quality) if quality else Png()
         self._models: dict[str, Any] = {}
         self._attack: tuple[Setting, Any] | None = None
         self._pixels: OrderedDict[Any, Array] = OrderedDict()
@@ -323,7 +323,7 @@ class SuiteWorker:
         return _kept(self._outputs, (photo.path, setting.scored), most, ask)
 
     def _original(self, photo: PhotoRef, pixels: Array) -> bytes:
-        return _kept(self._originals, photo.path, self.suite.limits.batch, lambda: encode_png(pixels, quick=True))
+        return _kept(self._originals, photo.path, self.suite.limits.batch, lambda: encode_png(pixels))
 
 
 def _change_of(pixels: Array, changed: Array) -> dict[str, float]:

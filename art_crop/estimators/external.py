@@ -114,7 +114,7 @@ class _Asked:
             rows = []
             for i, pixels in enumerate(levels):
                 path = Path(folder) / f"{i}.png"
-                path.write_bytes(encode_png(np.ascontiguousarray(pixels), quick=True))
+                path.write_bytes(encode_png(np.ascontiguousarray(pixels)))
                 rows.append(self.read(self.program(path)))
         return np.array(rows, np.float32)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from art_crop.checks import check_choice, check_int
 from art_crop.images.coefficients import JpegCoefficients, jpeg_segments, temporary_file
 from art_crop.images.reading import Photo, load_photo
-from art_crop.images.writing import SUBSAMPLINGS, encode_jpeg, encode_png, write_atomic
+from art_crop.images.writing import SUBSAMPLINGS, check_pixels, encode_jpeg, encode_png, write_atomic
 
 __all__ = ["EncodedImage", "Encoding", "Jpeg", "Png"]
 
@@ -22,13 +23,7 @@ _TABLE = 0xDB
 
 @dataclass(frozen=True)
 class Png:
-    """Lossless: what is read back are the pixels themselves.
-
-    Attributes:
-        quick: Compress less, in a third of the time.
-    """
-
-    quick: bool = False
+    """Lossless: what is read back are the pixels themselves."""
 
     suffix: ClassVar[str] = ".png"
     lossy: ClassVar[bool] = False
@@ -39,7 +34,8 @@ class Png:
         Raises:
             InvalidInputError: As :func:`~art_crop.images.encode_png`.
         """
-        return EncodedImage(encode_png(pixels, photo, quick=self.quick), self, pixels)
+        check_pixels(pixels)
+        return EncodedImage(partial(encode_png, pixels, photo), self, pixels)
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,8 @@ class Jpeg:
         Raises:
             InvalidInputError: As :func:`~art_crop.images.encode_jpeg`.
         """
-        return EncodedImage(encode_jpeg(pixels, self.quality, photo, subsampling=self.subsampling), self, pixels)
+        data = encode_jpeg(pixels, self.quality, photo, subsampling=self.subsampling)
+        return EncodedImage(lambda: data, self, pixels)
 
 
 Encoding = Png | Jpeg
@@ -81,12 +78,12 @@ class EncodedImage:
     """A photo as the bytes of a file.
 
     Attributes:
-        data: The file.
+        encode: Gives the bytes of the file, when they are first asked for.
         encoding: How it was made.
         pixels: The uint8 RGB pixels (H, W, 3) that were encoded; None where the coefficients were made directly.
     """
 
-    data: bytes
+    encode: Callable[[], bytes]
     encoding: Encoding
     pixels: NDArray[np.uint8] | None
 
@@ -106,7 +103,13 @@ class EncodedImage:
         like = encode_jpeg(np.zeros((1, 1, 3), np.uint8), encoding.quality, photo)
         data = coefficients.to_bytes()
         # Metadata stands before the quantisation tables; the EXIF block may well contain their marker.
-        return cls(like[: _header_length(like)] + data[_header_length(data) :], encoding, None)
+        data = like[: _header_length(like)] + data[_header_length(data) :]
+        return cls(lambda: data, encoding, None)
+
+    @cached_property
+    def data(self) -> bytes:
+        """The file; a PNG takes its time, and is made when it is first asked for."""
+        return self.encode()
 
     @property
     def suffix(self) -> str:

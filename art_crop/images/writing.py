@@ -39,7 +39,7 @@ _REASONS = {
 }
 
 
-def encode_png(pixels: NDArray[np.uint8], like: Photo | None = None, *, quick: bool = False) -> bytes:
+def encode_png(pixels: NDArray[np.uint8], like: Photo | None = None) -> bytes:
     """PNG file of uint8 RGB pixels of shape (H, W, 3), lossless, with the EXIF and ICC of ``like``.
 
     A photo's noise leaves deflate nothing to find but runs, and looking for more takes five times as long. So photos
@@ -48,13 +48,12 @@ def encode_png(pixels: NDArray[np.uint8], like: Photo | None = None, *, quick: b
     Args:
         pixels: uint8 of shape (H, W, 3).
         like: Photo whose metadata is kept.
-        quick: Compress by run lengths whatever the picture; the pixels are the same.
 
     Raises:
         InvalidInputError: The pixels have another dtype or shape, or are empty.
     """
     image = _image(pixels)
-    return _png(image, **_metadata(like), **(_RUN_LENGTHS if quick else _compression(image)))
+    return _png(image, **_metadata(like), **_compression(image))
 
 
 def _compression(image: Image.Image) -> dict[str, int]:
@@ -219,12 +218,21 @@ def _is_quality(value: object) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 1 <= int(value) <= 100
 
 
-def _image(pixels: object) -> Image.Image:
+def check_pixels(pixels: object) -> None:
+    """Refuse what is no uint8 array (H, W, 3) of at least one pixel.
+
+    Raises:
+        InvalidInputError: It is not.
+    """
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         given = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
         raise InvalidInputError(f"pixels must be a uint8 array of shape (H, W, 3), not {given}")
     if pixels.size == 0:
         raise InvalidInputError(f"pixels must have at least one pixel, not shape {pixels.shape}")
+
+
+def _image(pixels: NDArray[np.uint8]) -> Image.Image:
+    check_pixels(pixels)
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 

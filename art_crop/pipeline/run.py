@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,12 @@ from art_crop.checks import check_choice
 from art_crop.errors import ImageFileError, InvalidInputError, OutputError
 from art_crop.geometry import Region
 from art_crop.images import Photo, load_photo
-from art_crop.images.encoding import Jpeg
-from art_crop.objectives import SaliencyOutput
+from art_crop.images.encoding import EncodedImage, Jpeg
+from art_crop.objectives import Objective, SaliencyOutput
 from art_crop.pipeline.craft import Attempt, Crafter
 from art_crop.pipeline.figure import draw_figure
 from art_crop.pipeline.goals import SHOWN_RATIOS, Goal, ShowRegion
-from art_crop.pipeline.measure import l2, measure_change
+from art_crop.pipeline.measure import Change, l2, measure_change
 from art_crop.pipeline.message import explain
 from art_crop.pipeline.outputs import OUT_FOLDER, Outputs, make_folder, refuse_existing, written_together
 from art_crop.pipeline.picture import SaliencyMap
@@ -163,9 +165,8 @@ def run_job(
         goal.check(output_before)
         before = goal.view(output_before)
         crafter = Crafter(photo, settings, settings.encoding, model, surrogate or model, progress)
-        attempt, verified, costs = _first_that_holds(crafter, goal)
+        attempt, verified, change, costs = _first_that_holds(crafter, goal, figure=figure)
         after, decoded = goal.view(verified.output), attempt.encoded.decoded
-        change = measure_change(photo.pixels, decoded)
     region = goal.region if isinstance(goal, ShowRegion) else None
     record = Record(
         success=after.success,
@@ -224,24 +225,46 @@ def run_job(
     return record
 
 
-def _first_that_holds(crafter: Crafter, goal: Goal) -> tuple[Attempt, Verified, tuple[int, int, int]]:
+def _first_that_holds(
+    crafter: Crafter, goal: Goal, *, figure: bool
+) -> tuple[Attempt, Verified, Change, tuple[int, int, int]]:
     """The first photo whose file meets the goal, else the last one; gradients, queries and files that it took."""
     objective = goal.objective()
     gradients, queries, files = 0, 1, 1
     attempt = crafter.unchanged(objective)
     if attempt is not None:
-        already = verify(crafter.target, objective, attempt.encoded)
+        already, change = _verified_and_measured(crafter, objective, attempt.encoded, figure=figure)
         if already.success:
-            return attempt, already, (gradients, queries, files)
-    verified: Verified | None = None
+            return attempt, already, change(), (gradients, queries, files)
+    found: tuple[Verified, Callable[[], Change]] | None = None
     for attempt in crafter.attempts(objective):
         gradients, queries, files = gradients + attempt.gradients, queries + attempt.queries, files + 1
-        verified = verify(crafter.target, objective, attempt.encoded)
-        if verified.success:
+        found = _verified_and_measured(crafter, objective, attempt.encoded, figure=figure)
+        if found[0].success:
             break
     assert attempt is not None
-    assert verified is not None
-    return attempt, verified, (gradients, queries, files)
+    assert found is not None
+    verified, change = found
+    return attempt, verified, change(), (gradients, queries, files)
+
+
+def _verified_and_measured(
+    crafter: Crafter, objective: Objective, encoded: EncodedImage, *, figure: bool
+) -> tuple[Verified, Callable[[], Change]]:
+    """Verify a file; return what the target makes of it and a function that gives the change.
+
+    Compressing and decoding a large PNG take seconds in which another core is free: the pixels are compared meanwhile,
+    and what draws the figure is imported.
+    """
+    original = crafter.photo.pixels
+    if encoded.encoding.lossy:  # the next file may be another one
+        verified = verify(crafter.target, objective, encoded)
+        return verified, lambda: measure_change(original, encoded.decoded)
+    with ThreadPoolExecutor(1) as beside:
+        change = beside.submit(measure_change, original, encoded.decoded)
+        if figure:
+            beside.submit(import_module, "matplotlib.backends.backend_agg")
+        return verify(crafter.target, objective, encoded), change.result
 
 
 def _l2_before_encoding(photo: Photo, attempt: Attempt, change: float) -> float:

@@ -97,7 +97,7 @@ def test_the_file_gets_the_verdict_that_the_attack_recorded(fastgaze_weights: Pa
     found, files = attack.generate(x, TARGET), []
     for one, result in zip(found, attack.results, strict=True):
         pixels = levels(torch.from_numpy(one)[None])[0]
-        verified = verify(estimator, objective, Png(quick=True).encode(pixels))
+        verified = verify(estimator, objective, Png().encode(pixels))
         files.append(verified.success)
         assert verified.success == result.success == bool(estimator.evaluate(one[None], objective).success)
         assert verified.loss == pytest.approx(result.loss, abs=1e-4)
