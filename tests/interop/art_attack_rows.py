@@ -200,7 +200,7 @@ ROWS = (
     Row("SquareAttack", always(max_iter=12, eps=EPS, verbose=False)),
     Row("SquareAttack", lambda s: {"max_iter": 8, "eps": 0.3, "verbose": False, **square(s)}, towards, on="cropper"),
     Row("TargetedUniversalPerturbation", always(**UNIVERSAL, attacker_params={"eps": EPS, "targeted": True}), second),
-    Row("ThresholdAttack", always(th=30, es=0, max_iter=3), on="view_small", needs=("cma",)),
+    Row("ThresholdAttack", always(th=30, es=0, max_iter=3), on="view_small", moves=None, needs=("cma",)),
     Row("UniversalPerturbation", always(**UNIVERSAL, attacker_params={"eps": EPS}, verbose=False)),
     Row("VirtualAdversarialMethod", always(**VAT), on="probabilities_small", slow=True),
     Row("Wasserstein", always(**SINKHORN, max_iter=2, verbose=False)),
