@@ -80,7 +80,7 @@ def compare(
     """Show which differences between two runs are significant, paired photo by photo.
 
     Shares are tested by McNemar's exact test, means by the sign-flip permutation test; p-values are corrected for the
-    number of comparisons by Holm's method, and a corrected one below 0.05 is significant. Intervals are 95% bootstrap.
+    number of comparisons by Holm's method, and a corrected one below 0.05 is significant. Intervals are 95%.
     A photo that was attacked with several seeds counts once, with its mean.
     """
     with errors_as_sentences():
