@@ -1,4 +1,4 @@
-"""Settings of a process of our own, to be made before torch is imported: freed memory stays, and waiting threads sleep.
+"""A process of our own: settings to be made before torch is imported, and a temporary folder that kills do not leave.
 
 A pass through a network frees and asks for tens of megabytes. glibc gives blocks of that size back to the system each
 time, and new ones come page fault by page fault: a fifth of a small network's step, a twentieth of a large one's.
@@ -15,11 +15,17 @@ on a busy machine and slower on an idle one, and results may differ in their las
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import re
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
-__all__ = ["prepare_process"]
+__all__ = ["is_running", "prepare_process", "temporary_folder"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 _LARGEST_BLOCK = 32 << 20  # what glibc allows
@@ -46,3 +52,41 @@ def prepare_process() -> bool:
     except (OSError, AttributeError):  # another C library
         return False
     return bool(mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK) and mallopt(_TRIM_THRESHOLD, _MOST_KEPT))
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Give this process a temporary folder of its own for as long as the block runs; ``tempfile`` works in it.
+
+    What processes that were killed have left behind, copies of photos among it, is removed first. Where no folder can
+    be made, ``tempfile`` is left as it is, to say so where a file is needed.
+    """
+    before, parent = tempfile.tempdir, Path(tempfile.gettempdir())
+    for folder in parent.glob("art-crop-run-*"):
+        owner = re.fullmatch(r"art-crop-run-(\d+)-\w+", folder.name)
+        if owner and not is_running(int(owner[1])):
+            shutil.rmtree(folder, ignore_errors=True)
+    try:
+        own = tempfile.mkdtemp(prefix=f"art-crop-run-{os.getpid()}-")
+    except OSError:
+        yield parent
+        return
+    tempfile.tempdir = own
+    try:
+        yield Path(own)
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process of this machine runs; in doubt it does."""
+    if sys.platform == "win32":
+        return True  # a signal of 0 would end it there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's
+        return True
+    return True

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from art_crop.cli.console import BAD_INPUT, FAILED, err, errors_as_sentences, out, steps_of, tracked
+from art_crop.cli.console import BAD_INPUT, CRASHED, FAILED, err, errors_as_sentences, out, steps_of, tracked
 from art_crop.cli.options import DeviceOption, WeightsOption, literal, plain, say_error
 
 if TYPE_CHECKING:
@@ -115,8 +115,9 @@ def attack(
     Or so that a quality model's score passes a bound, or a classifier's label changes: --below, --above, --label.
 
     Writes NAME.png with the photo's metadata, NAME.json (everything measured) and NAME.figure.png, and reports what the
-    target makes of the written photo, read by its own pipeline. A folder goes on where it was stopped. Exit code: 0 all
-    photos succeeded, 1 some did not, 2 bad input.
+    target makes of the written photo, read by its own pipeline. A photo that fails is written as NAME.failed.png. A
+    folder goes on where it was stopped. Exit code: 0 all photos succeeded, 1 some did not, 2 bad input, 3 a model or an
+    attack crashed on one.
     """
     with errors_as_sentences():
         from art_crop.errors import InvalidInputError
@@ -188,6 +189,8 @@ def attack(
             _report(done[0], as_json=as_json, alone=True)
         if len(jobs) > 1 and not as_json:
             _summary(done)
+        if any(outcome.crashed for outcome in done):
+            raise typer.Exit(CRASHED)
         if any(outcome.record is None for outcome in done):
             raise typer.Exit(BAD_INPUT)
         if not all(outcome.record and outcome.record["success"] for outcome in done):
@@ -209,7 +212,7 @@ def _report(outcome: Done, *, as_json: bool, alone: bool) -> None:
         for name, key in (("salient point", "salient_point"), ("score", "score"), ("label", "name")):
             if key in record["before"]:
                 out.print(literal(f"{name:<13}  {_short(record['before'][key])} -> {_short(record['after'][key])}"))
-        for label, path in (("photo", outcome.job.outputs.photo), ("record", outcome.job.outputs.record)):
+        for label, path in (("photo", outcome.photo), ("record", outcome.job.outputs.record)):
             out.print(literal(f"{label:<13}  {plain(path)}"))
         if outcome.job.outputs.figure.exists():
             out.print(literal(f"{'figure':<13}  {plain(outcome.job.outputs.figure)}"))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BAD_INPUT",
+    "CRASHED",
     "FAILED",
     "err",
     "errors_as_sentences",
@@ -37,6 +38,8 @@ FAILED = 1
 """Exit code: everything was readable, and something did not succeed."""
 BAD_INPUT = 2
 """Exit code: something the user gave cannot be used."""
+CRASHED = 3
+"""Exit code: a model, an attack or this package failed with an error that it should not have."""
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
 _IN_FILES = 160

@@ -19,7 +19,7 @@ from art_crop.cli import distil as distil_command
 from art_crop.cli import models as models_command
 from art_crop.cli import plugins as plugins_command
 from art_crop.errors import PluginWarning
-from art_crop.process import prepare_process
+from art_crop.process import prepare_process, temporary_folder
 
 app = typer.Typer(
     name="art-crop",
@@ -109,7 +109,8 @@ def main() -> None:
     """Run the command line."""
     warnings.formatwarning = _formatted
     prepare_process()
-    app()
+    with temporary_folder():
+        app()
 
 
 if __name__ == "__main__":

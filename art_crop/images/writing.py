@@ -147,7 +147,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     try:
         target = Path(path).resolve()
         mode = _existing_mode(target)
-        temporary = target.parent / f".art-crop-{secrets.token_hex(8)}.tmp"
+        temporary = target.parent / f".art-crop-{os.getpid()}-{secrets.token_hex(8)}.tmp"
         # The kernel applies the umask here, which tempfile's 0600 would not.
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import traceback
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from art_crop.datasets.folder import Folder
 from art_crop.errors import ArtCropError, InvalidInputError
 from art_crop.pipeline.outputs import Outputs, finished, names_a_file
 from art_crop.pipeline.record import Settings
-from art_crop.pipeline.run import MAX_PIXELS, model_name, run_job
+from art_crop.pipeline.run import MAX_PIXELS, provenance, run_job
 
 __all__ = ["Done", "Job", "collect", "show_in_each", "sources_of"]
 
@@ -38,6 +41,14 @@ class Done:
     error: str | None = None
     resumed: bool = False
     """An earlier run had done it."""
+    crashed: bool = False
+    """The error is a bug of the model, the attack or this package, and not of the photo or of what was asked."""
+
+    @property
+    def photo(self) -> Path:
+        """Where the written photo is."""
+        failed = self.record is not None and not self.record["success"]
+        return self.job.outputs.failed if failed and self.job.outputs.failed.exists() else self.job.outputs.photo
 
 
 def collect(paths: Sequence[str | Path], out: str | Path, *, jpeg: bool = False) -> list[Job]:
@@ -53,18 +64,36 @@ def collect(paths: Sequence[str | Path], out: str | Path, *, jpeg: bool = False)
     sources = sources_of(paths, apart_from=target)
     if names_a_file(target) and len(sources) > 1:
         raise InvalidInputError(f"out: {out} names one photo, and there are {len(sources)}; name a folder")
-    # Some file systems hold A.png and a.png for the same.
-    stems = Counter(source.stem.casefold() for source in sources)
+    stems = Counter(_same_name(source.stem) for source in sources)
     jobs, taken = [], dict[str, Path]()
     for source in sources:
-        unique = stems[source.stem.casefold()] == 1
-        stem = source.stem if unique else f"{source.stem}_{source.suffix.lstrip('.')}"
-        job = Job(source, Outputs.of(source, target, jpeg=jpeg, stem=stem))
-        other = taken.setdefault(job.outputs.photo.name.casefold(), source)
-        if other is not source:
-            raise InvalidInputError(f"photos: {other} and {source} would both be written to {job.outputs.photo}")
-        jobs.append(job)
+        suffixed = f"{source.stem}_{source.suffix.lstrip('.')}"
+        names = [suffixed] if stems[_same_name(source.stem)] > 1 else [source.stem, suffixed]
+        tried = [Outputs.of(source, target, jpeg=jpeg, stem=name) for name in names]
+        # a.figure.jpg may not be written to the figure of a.jpg.
+        free = [outputs for outputs in tried if not taken.keys() & {_same_name(path.name) for path in outputs}]
+        if not free:
+            clash = next(path for path in tried[-1] if _same_name(path.name) in taken)
+            other = taken[_same_name(clash.name)]
+            raise InvalidInputError(f"photos: {other} and {source} would both be written to {clash}")
+        taken |= {_same_name(path.name): source for path in free[0]}
+        jobs.append(Job(source, free[0]))
+    _refuse_sources(jobs)
     return jobs
+
+
+def _same_name(name: str) -> str:
+    """The name as the least particular file system has it: A.png and a.png, and both ways to write an ä, are one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _refuse_sources(jobs: Sequence[Job]) -> None:
+    """Raise InvalidInputError where a result of one photo would replace another photo."""
+    sources = {os.path.realpath(job.source): job.source for job in jobs}
+    for job in jobs:
+        for path in job.outputs:
+            if (other := sources.get(os.path.realpath(path))) is not None:
+                raise InvalidInputError(f"out: {path}, of {job.source}, is the photo {other}; name another folder")
 
 
 def sources_of(paths: Sequence[str | Path], *, apart_from: Path | None = None) -> list[Path]:
@@ -110,8 +139,10 @@ def show_in_each(
 ) -> Iterator[Done]:
     """Do every photo as :func:`~art_crop.pipeline.run.show_region` does one, and yield each outcome as it comes.
 
-    A photo whose record says that the same was done already, with its files untouched, is passed over.
+    A photo whose record says that the same was done already, with its files untouched, is passed over. Whatever a model
+    or an attack raises is that photo's own outcome.
     """
+    made_by = provenance(settings, model, surrogate)
     for job in jobs:
         yield _one(
             job,
@@ -122,25 +153,41 @@ def show_in_each(
             surrogate=surrogate,
             max_pixels=max_pixels,
             progress=progress,
+            made_by=made_by,
         )
 
 
-def _one(job: Job, settings: Settings, model: Any, *, figure: bool, overwrite: bool, **options: Any) -> Done:
+def _one(
+    job: Job,
+    settings: Settings,
+    model: Any,
+    *,
+    figure: bool,
+    overwrite: bool,
+    made_by: dict[str, Any],
+    **options: Any,
+) -> Done:
     try:
         if not overwrite:
-            record = finished(
-                job.source,
-                job.outputs,
-                settings,
-                model=model_name(model),
-                weights_sha256=model.weights_sha256,
-                figure=figure,
-            )
+            record = finished(job.source, job.outputs, settings, made_by, figure=figure)
             if record is not None:
                 return Done(job, record, resumed=True)
-        run = run_job(job.source, job.outputs, settings, model, figure=figure, **options)
+        run = run_job(job.source, job.outputs, settings, model, figure=figure, made_by=made_by, **options)
         return Done(job, run.to_json())
     except ArtCropError as error:
         # Of many photos one must be named; most errors do.
         text = str(error)
         return Done(job, None, text if job.source.name in text else f"{job.source}: {text}")
+    except (Exception, SystemExit) as error:  # a plugin's model may even end the process
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{type(error).__name__}: {_text(error)} ({Path(where.filename).name}, line {where.lineno})"
+        return Done(job, None, f"{job.source}: {said}", crashed=True)
+
+
+def _text(error: BaseException) -> str:
+    """The first line of an error, which itself may raise."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:
+        return "without a text"
+    return lines[0][:300] if lines else "without a text"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +14,40 @@ from typing import Any
 
 from art_crop.errors import InvalidInputError, OutputError
 from art_crop.images import write_atomic
-from art_crop.pipeline.record import Settings, answers, file_sha256, read_record
+from art_crop.pipeline.record import Settings, differences, file_sha256, printable, read_record
+from art_crop.process import is_running
 
-__all__ = ["OUT_FOLDER", "Outputs", "finished", "make_folder", "names_a_file", "refuse_existing", "written_together"]
+__all__ = [
+    "OUT_FOLDER",
+    "Outputs",
+    "finished",
+    "make_folder",
+    "names_a_file",
+    "refuse_existing",
+    "written_photo",
+    "written_together",
+]
 
 OUT_FOLDER = "art-crop-out"
 """Folder that results go to unless another is named."""
 
+_LONGEST_NAME, _LONGEST_SUFFIX = 255, ".figure.png"
 _SUFFIXES = {".png": False, ".jpg": True, ".jpeg": True}
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files of one photo: the photo, its record and its figure, side by side."""
+    """The files of one photo: the photo, its record and its figure, side by side.
+
+    A photo that does not reach the goal goes to ``failed`` instead, so that nobody takes it for one that does.
+    """
 
     photo: Path
+
+    @property
+    def failed(self) -> Path:
+        """The photo, where it does not reach the goal."""
+        return self.photo.with_name(f"{self.photo.stem}.failed{self.photo.suffix}")
 
     @property
     def record(self) -> Path:
@@ -39,7 +60,7 @@ class Outputs:
         return self.photo.with_name(self.photo.stem + ".figure.png")
 
     def __iter__(self) -> Iterator[Path]:
-        return iter((self.photo, self.record, self.figure))
+        return iter((self.photo, self.record, self.figure, self.failed))
 
     @classmethod
     def of(cls, source: Path, out: Path, *, jpeg: bool, stem: str | None = None) -> Outputs:
@@ -60,7 +81,7 @@ class Outputs:
                 raise InvalidInputError(f"out: {out} is the name of {wanted}")
             photo = out
         else:
-            photo = out / f"{source.stem if stem is None else stem}{'.jpg' if jpeg else '.png'}"
+            photo = out / f"{_short(source.stem if stem is None else stem)}{'.jpg' if jpeg else '.png'}"
         outputs = cls(photo)
         for path in outputs:
             if _same(path, source):
@@ -76,7 +97,7 @@ def names_a_file(out: Path) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, with those above it.
+    """Make a folder, with those above it, and remove what killed processes of ours have left in it.
 
     Raises:
         OutputError: It cannot be made or written to.
@@ -90,6 +111,10 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"cannot make the folder {str(folder)!r}: {reason}") from error
     if not os.access(folder, os.W_OK):
         raise OutputError(f"cannot write into {folder}: no permission to write there")
+    for left in folder.glob(".art-crop-*.tmp"):  # half a file of a process that was killed
+        owner = re.fullmatch(r"\.art-crop-(\d+)-\w+\.tmp", left.name)
+        if owner and not is_running(int(owner[1])):
+            left.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -100,6 +125,9 @@ def written_together(contents: Mapping[Path, bytes]) -> Iterator[None]:
         OutputError: A file cannot be written.
     """
     before: dict[Path, bytes | None] = {}
+    for path in contents:
+        if path.is_symlink() and not path.exists():
+            raise OutputError(f"cannot write {path}: it is a symbolic link to nothing")
     try:
         for path, data in contents.items():
             before[path] = path.read_bytes() if path.is_file() else None
@@ -115,20 +143,38 @@ def written_together(contents: Mapping[Path, bytes]) -> Iterator[None]:
         raise
 
 
-def refuse_existing(outputs: Outputs) -> None:
-    """Raises OutputError where a result would replace something."""
+def refuse_existing(outputs: Outputs, differing: Sequence[str] = ()) -> None:
+    """Refuse to replace anything.
+
+    Args:
+        outputs: What would be written.
+        differing: Fields of the record that lies there in which it differs from what is asked now.
+
+    Raises:
+        OutputError: Something is there.
+    """
+    other = f" (different are: {', '.join(differing)})" if differing else ""
     for path in outputs:
-        if path.exists():
+        if os.path.lexists(path):  # a symbolic link to nothing is something
             raise OutputError(
-                f"{path} exists already, and is not the result of these settings; "
+                f"{path} exists already, and is not the result of these settings{other}; "
                 "replace it with --overwrite (overwrite=True), or name another place (out)"
             )
 
 
 def finished(
-    source: Path, outputs: Outputs, settings: Settings, *, model: str, weights_sha256: str | None, figure: bool
+    source: Path, outputs: Outputs, settings: Settings, made_by: Mapping[str, Any], *, figure: bool
 ) -> dict[str, Any] | None:
-    """The record of an earlier run that did exactly this, its files being there and untouched.
+    """Find the record of an earlier run that did exactly this, its files being there and untouched.
+
+    What failed by other settings may be done again: the files are replaced.
+
+    Args:
+        source: The photo.
+        outputs: Where its results are.
+        settings: What is asked.
+        made_by: As :func:`~art_crop.pipeline.record.differences` takes it, without input_sha256.
+        figure: Whether there must be a figure.
 
     Returns:
         The record, or None: the photo has to be done.
@@ -137,19 +183,37 @@ def finished(
         OutputError: Doing it would replace something that is not the rest of the same run cut short.
     """
     record = read_record(outputs.record)
-    ours = (
-        record is not None
-        and source.is_file()
-        and answers(record, settings, model=model, weights_sha256=weights_sha256, input_sha256=file_sha256(source))
-    )
-    if record is None or not ours:
+    if record is None or not source.is_file():
         refuse_existing(outputs)
         return None
-    if not outputs.photo.exists():
+    written = written_photo(outputs, record)
+    untouched = written is not None and file_sha256(written) == record["output_sha256"]
+    differing = differences(record, settings, {**made_by, "input_sha256": file_sha256(source)})
+    if written is not None and not untouched:
+        refuse_existing(outputs, ["output_sha256"])
+    if differing:
+        if written is None or record["success"]:
+            refuse_existing(outputs, differing)
         return None
-    if file_sha256(outputs.photo) != record["output_sha256"]:
-        refuse_existing(outputs)
-    return None if figure and not outputs.figure.exists() else record
+    return record if written is not None and (outputs.figure.exists() or not figure) else None
+
+
+def written_photo(outputs: Outputs, record: Mapping[str, Any]) -> Path | None:
+    """Find the photo that a record speaks of among the outputs; None where it is not there."""
+    for path in (outputs.photo, outputs.failed):
+        if printable(path.name) == record["output_name"] and path.is_file():
+            return path
+    return None
+
+
+def _short(stem: str) -> str:
+    """The stem, cut where a name made of it would be longer than file systems allow; a hash then keeps it unique."""
+    room = _LONGEST_NAME - len(_LONGEST_SUFFIX)
+    data = os.fsencode(stem)
+    if len(data) <= room:
+        return stem
+    kept = data[: room - 9].decode("utf-8", "ignore")
+    return f"{kept}~{hashlib.sha256(data).hexdigest()[:8]}"
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import msgspec
+import torch
 
 from art_crop.checks import check_choice, check_int, check_number
 from art_crop.errors import ImageFileError, InvalidInputError
@@ -16,11 +20,26 @@ from art_crop.geometry import Region, check_ratios
 from art_crop.images.encoding import Encoding, Jpeg, Png
 from art_crop.pipeline.goals import SHOWN_RATIOS, CropView, Goal, Label, Score, ShowRegion, View
 from art_crop.pipeline.measure import Change
+from art_crop.plugins.registry import list_plugins
 
-__all__ = ["FORMAT", "Record", "Settings", "answers", "file_sha256", "json_bytes", "printable", "read_record"]
+__all__ = [
+    "FORMAT",
+    "Record",
+    "Settings",
+    "differences",
+    "file_sha256",
+    "json_bytes",
+    "model_sha256",
+    "plugin_versions",
+    "printable",
+    "read_record",
+]
 
 FORMAT = 1
 """Version of the record's layout."""
+
+_LARGEST = 1 << 24
+"""Bytes of a record that is read again, at most."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +166,7 @@ class Record:
     """The outcome in a sentence or two."""
     model: str
     weights_sha256: str | None
+    """Of the weight file, else of the parameters and the class; None for what cannot be hashed."""
     region: tuple[float, float, float, float] | None
     """x0, y0, x1, y1 as fractions of the upright photo; None where the goal is none."""
     ratios: tuple[float, ...] | None
@@ -192,6 +212,7 @@ class Record:
     defences: tuple[str, ...] = ()
     surrogate: str | None = None
     """The model that gave the gradients, where it was not the target."""
+    surrogate_sha256: str | None = None
     wanted: Any = None
     """The goal, where it is no region: {"below": bound}, {"above": bound} or {"label": class}."""
     format: int = FORMAT
@@ -206,13 +227,42 @@ def _plain(view: View) -> dict[str, Any]:
     return dataclasses.asdict(view) | windows
 
 
+class _Change(msgspec.Struct):
+    l2: float
+    psnr_db: float | None
+
+
+class _Kept(msgspec.Struct):
+    """What is asked of a record that is read again; more may stand in it."""
+
+    format: Literal[1]
+    success: bool
+    message: str
+    unchanged: bool
+    seconds: float
+    width: Annotated[int, msgspec.Meta(gt=0)]
+    height: Annotated[int, msgspec.Meta(gt=0)]
+    output_name: str
+    output_sha256: str
+    device: str
+    versions: dict[str, str]
+    before: dict[str, Any]
+    after: dict[str, Any]
+    change: _Change
+
+
 def read_record(path: str | Path) -> dict[str, Any] | None:
-    """The record in a file, as plain values; None where there is none that this version wrote."""
+    """Read the record in a file as plain values; None where there is none that is whole and of this layout."""
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:  # reading a pipe would wait for ever
+            return None
+        data = Path(path).read_bytes()
+        msgspec.json.decode(data, type=_Kept)
+        value: dict[str, Any] = json.loads(data)
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError):
         return None
-    return value if isinstance(value, dict) and value.get("format") == FORMAT and "output_sha256" in value else None
+    return value
 
 
 def json_bytes(value: dict[str, Any]) -> bytes:
@@ -220,20 +270,69 @@ def json_bytes(value: dict[str, Any]) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def answers(
-    record: dict[str, Any], settings: Settings, *, model: str, weights_sha256: str | None, input_sha256: str
-) -> bool:
-    """Tell whether a record is about the same photo and the same settings."""
-    asked: dict[str, Any] = {"model": model, "weights_sha256": weights_sha256, "input_sha256": input_sha256}
+def differences(record: dict[str, Any], settings: Settings, made_by: Mapping[str, Any]) -> list[str]:
+    """Name the fields in which a record is about another photo, model, version or setting; none: it is the same.
+
+    Args:
+        record: As :func:`read_record` gives it.
+        settings: What is asked now.
+        made_by: The record's fields that say what the photo and the models are: model, weights_sha256, input_sha256,
+            surrogate_sha256, and versions, of which torch, numpy and Pillow do not count. A model without a hash is
+            never the same as another.
+    """
+    asked: dict[str, Any] = dict(made_by)
+    ours = _counting(asked.pop("versions"))
     asked |= settings.as_json()
     if settings.region is not None:
         try:
             goal = settings.goal(record["width"], record["height"])
         except (InvalidInputError, KeyError, TypeError):
-            return False
+            return ["region"]
         assert isinstance(goal, ShowRegion)
         asked["region"] = list(dataclasses.astuple(goal.region))
-    return all(record.get(name, _SINCE.get(name, _MISSING)) == value for name, value in asked.items())
+    differing = [name for name, value in asked.items() if record.get(name, _SINCE.get(name, _MISSING)) != value]
+    if asked["weights_sha256"] is None and "weights_sha256" not in differing:
+        differing.append("weights_sha256")
+    return differing + ["versions"] * (_counting(record["versions"]) != ours)
+
+
+def _counting(versions: Mapping[str, str]) -> dict[str, str]:
+    return {name: version for name, version in versions.items() if name not in ("torch", "numpy", "pillow")}
+
+
+def model_sha256(model: Any) -> str | None:
+    """Hash what makes a model: its weight file where it has one, else its parameters and its class.
+
+    Returns:
+        SHA-256, hexadecimal; None for a model whose parameters cannot be seen.
+    """
+    if (known := getattr(model, "weights_sha256", None)) is not None:
+        return str(known)
+    module = getattr(model, "model", None)
+    if not isinstance(module, torch.nn.Module):
+        return None
+    digest = hashlib.sha256(f"{type(module).__module__}.{type(module).__qualname__}".encode())
+    for name, value in module.state_dict().items():
+        digest.update(f"|{name}|{getattr(value, 'dtype', '')}|{tuple(getattr(value, 'shape', ()))}|".encode())
+        if hasattr(value, "detach"):
+            array = value.detach().cpu().contiguous().flatten()
+            digest.update(array.view(torch.uint8).numpy().tobytes() if array.numel() else b"")
+        else:
+            digest.update(repr(value).encode())
+    return digest.hexdigest()
+
+
+def plugin_versions(settings: Settings, model: str) -> dict[str, str]:
+    """Look up the versions of the distributions that the model, the attack and the defences come from."""
+    names = {("model", model), ("attack", settings.attack)}
+    names |= {("model", settings.surrogate)} if settings.surrogate else set()
+    names |= {("defence", text.partition(":")[0]) for text in settings.defences}
+    return {
+        record.distribution: record.version or ""
+        for record in list_plugins()
+        if any(record.kind == kind and name in (record.name, record.ask_for) for kind, name in names)
+        and record.distribution != "art-crop"
+    }
 
 
 _SINCE: dict[str, Any] = {
@@ -242,6 +341,7 @@ _SINCE: dict[str, Any] = {
     "defences": [],
     "surrogate": None,
     "wanted": None,
+    "surrogate_sha256": None,
 }
 """What records of before these fields meant."""
 _MISSING = object()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
@@ -19,16 +19,33 @@ from art_crop.checks import check_choice
 from art_crop.errors import ImageFileError, InvalidInputError, OutputError
 from art_crop.geometry import Region
 from art_crop.images import Photo, load_photo
-from art_crop.images.encoding import EncodedImage, Jpeg
+from art_crop.images.coefficients import temporary_file
+from art_crop.images.encoding import EncodedImage, Jpeg, Png
 from art_crop.objectives import Objective, SaliencyOutput
 from art_crop.pipeline.craft import Attempt, Crafter
 from art_crop.pipeline.figure import draw_figure
 from art_crop.pipeline.goals import SHOWN_RATIOS, Goal, ShowRegion
 from art_crop.pipeline.measure import Change, l2, measure_change
 from art_crop.pipeline.message import explain
-from art_crop.pipeline.outputs import OUT_FOLDER, Outputs, make_folder, refuse_existing, written_together
+from art_crop.pipeline.outputs import (
+    OUT_FOLDER,
+    Outputs,
+    make_folder,
+    refuse_existing,
+    written_photo,
+    written_together,
+)
 from art_crop.pipeline.picture import SaliencyMap
-from art_crop.pipeline.record import Record, Settings, file_sha256, json_bytes, printable
+from art_crop.pipeline.record import (
+    Record,
+    Settings,
+    file_sha256,
+    json_bytes,
+    model_sha256,
+    plugin_versions,
+    printable,
+    read_record,
+)
 from art_crop.pipeline.verify import Verified, verify
 
 __all__ = ["MAX_PIXELS", "job_model", "model_name", "run_job", "saliency_map", "show_region"]
@@ -142,6 +159,7 @@ def run_job(
     figure: bool = True,
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda done, of: None,
+    made_by: Mapping[str, Any] | None = None,
 ) -> Record:
     """Do one photo and replace whatever lies at ``outputs``; arguments and errors as for :func:`show_region`.
 
@@ -155,12 +173,14 @@ def run_job(
         figure: Draw the figure.
         max_pixels: Largest photo accepted.
         progress: Told after each step of the search how many of how many are done.
+        made_by: What :func:`provenance` says of the models, where it has been asked already.
     """
+    made_by = provenance(settings, model, surrogate) if made_by is None else made_by
     started = time.monotonic()
     photo = load_photo(source, max_pixels=max_pixels)
     height, width = photo.pixels.shape[:2]
     with _enough_memory(photo):
-        output_before = model.output_of_file(source)
+        output_before = _output_of_original(model, photo)
         goal = settings.goal(width, height, output_before, tuple(getattr(model, "labels", None) or ()))
         goal.check(output_before)
         before = goal.view(output_before)
@@ -168,11 +188,12 @@ def run_job(
         attempt, verified, change, costs = _first_that_holds(crafter, goal, figure=figure)
         after, decoded = goal.view(verified.output), attempt.encoded.decoded
     region = goal.region if isinstance(goal, ShowRegion) else None
+    written = outputs.photo if after.success else outputs.failed
     record = Record(
         success=after.success,
         message=explain(goal, before, after, attempt, change, settings.encoding, one_budget=settings.eps is not None),
-        model=model_name(model),
-        weights_sha256=model.weights_sha256,
+        model=made_by["model"],
+        weights_sha256=made_by["weights_sha256"],
         region=None if region is None else (region.x0, region.y0, region.x1, region.y1),
         ratios=settings.ratios,
         eps=settings.eps,
@@ -199,30 +220,59 @@ def run_job(
         height=height,
         input_name=printable(source.name),
         input_sha256=file_sha256(source),
-        output_name=printable(outputs.photo.name),
+        output_name=printable(written.name),
         output_sha256=hashlib.sha256(attempt.encoded.data).hexdigest(),
         figure_name=printable(outputs.figure.name) if figure else None,
         device=str(model.device),
-        versions={"art_crop": art_crop.__version__, **{name: version(name) for name in ("torch", "numpy", "pillow")}},
+        versions=dict(made_by["versions"]),
         task=goal.task,
         attack=settings.attack,
         params=dict(settings.params),
         defences=settings.defences,
         surrogate=settings.surrogate,
+        surrogate_sha256=made_by["surrogate_sha256"],
         wanted=settings.as_json()["wanted"],
     )
-    files: dict[Path, bytes] = {}
+    # The record first and the photo last: what a kill leaves behind is known for a part of this, and is done again.
+    files = {outputs.record: json_bytes(record.to_json())}
     if figure:
         maps = tuple(saliency_map(output) for output in (output_before, verified.output))
         files[outputs.figure] = draw_figure(record, photo.pixels, decoded, (maps[0], maps[1]))
-    files[outputs.record] = json_bytes(record.to_json())
-    files[outputs.photo] = attempt.encoded.data  # last: where a photo is, its record is
+    files[written] = attempt.encoded.data
     make_folder(outputs.photo.parent)
+    earlier = read_record(outputs.record)
+    stale = None if earlier is None else written_photo(outputs, earlier)
     with written_together(files):
         # These very bytes were verified: the record speaks of nothing else.
-        if outputs.photo.read_bytes() != attempt.encoded.data:
-            raise OutputError(f"{outputs.photo} was changed by another program while it was written; nothing is kept")
+        if written.read_bytes() != attempt.encoded.data:
+            raise OutputError(f"{written} was changed by another program while it was written; nothing is kept")
+    if stale is not None and stale != written:  # such as the failed photo of an earlier run, now that it is done
+        stale.unlink(missing_ok=True)
     return record
+
+
+def provenance(settings: Settings, model: Any, surrogate: Any = None) -> dict[str, Any]:
+    """Say by what a photo is made, as records hold it: model, weights_sha256, surrogate_sha256 and versions."""
+    name = model_name(model)
+    versions = {"art_crop": art_crop.__version__, **{name: version(name) for name in ("torch", "numpy", "pillow")}}
+    return {
+        "model": name,
+        "weights_sha256": model_sha256(model),
+        "surrogate_sha256": None if surrogate is None else model_sha256(surrogate),
+        "versions": versions | plugin_versions(settings, name),
+    }
+
+
+def _output_of_original(model: Any, photo: Photo) -> Any:
+    """What the target makes of the original, in the frame in which people see it.
+
+    Croppers do not turn a PNG or WebP by its EXIF orientation; what they say of such a file would be about other pixels
+    than the record, so that they are asked about the upright photo as a PNG.
+    """
+    if photo.orientation == 1 or photo.format in ("JPEG", "MPO"):
+        return model.output_of_file(photo.path)
+    with temporary_file(Png().encode(photo.pixels, photo).data, ".png") as file:
+        return model.output_of_file(file)
 
 
 def _first_that_holds(

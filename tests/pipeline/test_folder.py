@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,30 @@ def test_photos_of_one_name_keep_apart(tmp_path: Path) -> None:
     touch(tmp_path / "in", "a.jpg", "A.png", "b.png")
     jobs = collect([tmp_path / "in"], tmp_path / "out")
     assert [job.outputs.record.name for job in jobs] == ["A_png.json", "a_jpg.json", "b.json"]
+
+
+@pytest.mark.parametrize(
+    "photos", [("a.jpg", "a.figure.jpg"), ("a.jpg", "a.failed.png"), ("A.jpg", "a.FIGURE.jpg"), ("a.jpg", "b.jpg")]
+)
+def test_no_two_results_of_a_run_share_a_file(tmp_path: Path, photos: tuple[str, ...]) -> None:
+    touch(tmp_path / "in", *photos)
+    jobs = collect([tmp_path / "in"], tmp_path / "out")
+    written = [path.name.casefold() for job in jobs for path in job.outputs]
+    assert len(set(written)) == len(written) == 4 * len(photos)
+
+
+def test_two_ways_to_write_one_name_keep_apart(tmp_path: Path) -> None:
+    """As macOS and everybody else write an umlaut: one file there, two elsewhere."""
+    touch(tmp_path / "in", "\u00e4.jpg", "a\u0308.png")
+    jobs = collect([tmp_path / "in"], tmp_path / "out")
+    assert len({unicodedata.normalize("NFC", job.outputs.photo.name) for job in jobs}) == 2
+
+
+def test_a_result_does_not_replace_another_photo(tmp_path: Path) -> None:
+    touch(tmp_path / "in", "a.jpg")
+    touch(tmp_path, "a.figure.png")
+    with pytest.raises(InvalidInputError, match=r"a\.figure\.png, of .*a\.jpg, is the photo"):
+        collect([tmp_path / "in" / "a.jpg", tmp_path / "a.figure.png"], tmp_path, jpeg=True)
 
 
 def test_photos_that_would_share_a_result_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,10 +19,10 @@ def names(folder: Path) -> list[str]:
 
 def test_names_in_a_folder_and_of_a_file(tmp_path: Path) -> None:
     outputs = Outputs.of(Path("holiday/a.b.jpeg"), tmp_path, jpeg=False)
-    assert [path.name for path in outputs] == ["a.b.png", "a.b.json", "a.b.figure.png"]
+    assert [path.name for path in outputs] == ["a.b.png", "a.b.json", "a.b.figure.png", "a.b.failed.png"]
     assert Outputs.of(Path("a.png"), tmp_path, jpeg=True).photo == tmp_path / "a.jpg"
     named = Outputs.of(Path("a.png"), tmp_path / "B.JPG", jpeg=True)
-    assert [path.name for path in named] == ["B.JPG", "B.json", "B.figure.png"]
+    assert [path.name for path in named] == ["B.JPG", "B.json", "B.figure.png", "B.failed.JPG"]
 
 
 def test_a_folder_may_be_called_like_a_photo(tmp_path: Path) -> None:
@@ -45,11 +48,40 @@ def test_the_photo_itself_is_not_overwritten(tmp_path: Path) -> None:
     Outputs.of(photo, tmp_path, jpeg=True)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".json", ".figure.png"])
+@pytest.mark.parametrize("suffix", [".png", ".json", ".figure.png", ".failed.png"])
 def test_what_exists_is_refused(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"a{suffix}").write_bytes(b"mine")
     with pytest.raises(OutputError, match="exists already"):
         refuse_existing(Outputs(tmp_path / "a.png"))
+    (tmp_path / f"a{suffix}").unlink()
+    (tmp_path / f"a{suffix}").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputError, match="exists already"):
+        refuse_existing(Outputs(tmp_path / "a.png"))
+
+
+def test_nothing_is_written_where_a_dangling_link_points(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="symbolic link to nothing"), written_together({tmp_path / "a.png": b"x"}):
+        pytest.fail("it was written")
+    assert names(tmp_path) == ["a.png"]
+
+
+@pytest.mark.parametrize("stem", ["写" * 82, "a" * 251, "ü" * 126, "a" * 243 + "\udcff"])
+def test_long_names_are_cut_and_stay_different(tmp_path: Path, stem: str) -> None:
+    made = [Outputs.of(Path(f"{name}.jpg"), tmp_path, jpeg=False) for name in (stem, f"{stem[:-1]}x")]
+    for path in (*made[0], *made[1]):
+        path.write_bytes(b"x")
+    assert len(names(tmp_path)) == 8
+    assert made[0].photo.name.startswith(stem[:60])
+
+
+def test_half_files_of_dead_processes_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    (tmp_path / f".art-crop-{ended.pid}-00ff.tmp").write_bytes(b"half")
+    (tmp_path / f".art-crop-{os.getpid()}-00ff.tmp").write_bytes(b"half")
+    make_folder(tmp_path)
+    assert names(tmp_path) == [f".art-crop-{os.getpid()}-00ff.tmp"]
 
 
 @pytest.mark.parametrize("error", [OutputError("full"), KeyboardInterrupt()])
