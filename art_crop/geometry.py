@@ -6,6 +6,7 @@ Pixels are counted from 0; x runs right, y down; a ratio is height / width.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Sequence
@@ -28,6 +29,20 @@ __all__ = [
 
 DEFAULT_RATIOS = (0.56, 1.0, 1.14, 2.0)
 """Aspect ratios (height / width) that the deployed cropper's program uses by default, next to the photo's own."""
+
+_ENDS = {"": (0.35, 0.65), "top": (0.0, 0.3), "bottom": (0.7, 1.0), "left": (0.0, 0.3), "right": (0.7, 1.0)}
+PARTS = {
+    "-".join(filter(None, (row, column))) or "centre": (
+        _ENDS[column][0],
+        _ENDS[row][0],
+        _ENDS[column][1],
+        _ENDS[row][1],
+    )
+    for row in ("top", "", "bottom")
+    for column in ("left", "", "right")
+}
+PARTS["center"] = PARTS["centre"]
+"""Parts of a photo by name, as x0, y0, x1, y1: top-left, top, ..., each of 30% of the width and of the height."""
 
 Array = np.ndarray[Any, Any]
 
@@ -60,20 +75,37 @@ class Region:
 
     @classmethod
     def parse(cls, text: str, width: int, height: int) -> Region:
-        """Read ``x0,y0,x1,y1``: fractions such as 0.1, or pixels such as 64px, of a photo of that size.
+        """Read a region of a photo of that size: ``x0,y0,x1,y1``, or the name of a part of the photo.
+
+        Each number is a fraction (0.1), a percentage (10%) or pixels (64px). The names are those of :data:`PARTS`:
+        ``bottom`` is the lowest 30% of the height and the middle 30% of the width, ``top-left`` a corner of that size.
+
+        Example:
+            >>> str(Region.parse("10%, 0.5, 320px, 100%", 640, 480)), str(Region.parse("top-left", 640, 480))
+            ('0.1,0.5,0.5,1', '0,0,0.3,0.3')
 
         Raises:
-            InvalidInputError: Not four numbers, or a box that is empty, inverted or outside the photo.
+            InvalidInputError: Not four numbers, or a box that is empty, inverted or outside the photo; an unknown name.
         """
+        name = re.sub(r"[\s_]+", "-", text.strip().lower())
+        if name in PARTS:
+            return cls(*PARTS[name])
+        if re.fullmatch(r"[a-z-]+", name):
+            near = difflib.get_close_matches(name, PARTS, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise InvalidInputError(f"region: there is no part {text.strip()!r}; {hint}known are {', '.join(PARTS)}")
         parts = [part.strip() for part in text.split(",")]
-        numbers = [re.fullmatch(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(px)?", part) for part in parts]
+        numbers = [re.fullmatch(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(px|%)?", part) for part in parts]
         if len(parts) != 4 or not all(numbers):
             raise InvalidInputError(
                 f"region: {text!r} is not x0,y0,x1,y1; "
-                "write fractions (0.1,0.8,0.6,1) or pixels (64px,480px,400px,600px)"
+                "write fractions (0.1,0.8,0.6,1), percentages (10%,80%,60%,100%), pixels (64px,480px,400px,600px) or a "
+                f"part of the photo ({', '.join(PARTS)})"
             )
         sizes = (width, height, width, height)
-        values = [float(m[1]) / (size if m[2] else 1) for m, size in zip(numbers, sizes, strict=True) if m]
+        values = [
+            float(m[1]) / {"px": size, "%": 100}.get(m[2], 1) for m, size in zip(numbers, sizes, strict=True) if m
+        ]
         if not (0 <= values[0] < values[2] <= 1 and 0 <= values[1] < values[3] <= 1):
             raise InvalidInputError(
                 f"region: {text!r} is empty, inverted or outside the photo of {width}x{height} px; "

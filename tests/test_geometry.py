@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from art_crop.errors import InvalidInputError
 from art_crop.geometry import (
+    PARTS,
     Region,
     Window,
     cells_to_pixels,
@@ -136,6 +137,22 @@ class TestRegion:
         if x1 - x0 > 1:
             assert not window_contains(Window(x0, y0, x1 - x0 - 1, y1 - y0), region, width, height)
 
+    def test_percentages_and_parts_of_a_photo(self) -> None:
+        assert Region.parse("10%,20%, 50 %,100%", 300, 200) == Region(0.1, 0.2, 0.5, 1.0)
+        assert Region.parse("bottom", 300, 200) == Region(0.35, 0.7, 0.65, 1.0)
+        assert Region.parse("Top Left", 300, 200) == Region.parse("top-left", 7, 9) == Region(0, 0, 0.3, 0.3)
+        assert Region.parse("center", 300, 200) == Region.parse("centre", 300, 200) == Region(0.35, 0.35, 0.65, 0.65)
+
+    @pytest.mark.parametrize("size", [(640, 480), (480, 640), (1920, 1080), (1080, 1920), (500, 500)])
+    @pytest.mark.parametrize("part", list(PARTS))
+    def test_every_part_fits_into_the_crops_that_are_asked_for_by_default(
+        self, part: str, size: tuple[int, int]
+    ) -> None:
+        region = Region.parse(part, *size)
+        middle = (int(size[0] * (region.x0 + region.x1) / 2), int(size[1] * (region.y0 + region.y1) / 2))
+        for ratio in (0.56, 1.0):
+            assert window_contains(crop_window(*size, middle, ratio), region, *size)
+
     @pytest.mark.parametrize(
         "text",
         [
@@ -152,7 +169,10 @@ class TestRegion:
             "-0.1,0,1,1",
             "0,0,1.01,1",
             "0,0,641px,1",
-            "0,0,1%,1",
+            "0,0,101%,1",
+            "0,0,1%px,1",
+            "botom",
+            "top left right",
             "0 0 1 1",
         ],
     )

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from art_crop.cli.console import BAD_INPUT, CRASHED, FAILED, err, errors_as_sentences, out, steps_of, tracked
+from art_crop.cli.console import (
+    BAD_INPUT,
+    CRASHED,
+    FAILED,
+    err,
+    errors_as_sentences,
+    in_options,
+    out,
+    steps_of,
+    tracked,
+)
 from art_crop.cli.options import DeviceOption, WeightsOption, literal, plain, say_error
 
 if TYPE_CHECKING:
@@ -22,15 +32,15 @@ Examples:
 
   art-crop attack photo.jpg --show 64px,480px,400px,600px --ratio 0.56 --model fastgaze --out shown.png
 
-  art-crop attack photos/ --show 0,0.8,1,1 --ratio 1 --out results/ --jpeg 90
+  art-crop attack photos/ --show bottom --out results/ --jpeg 90
 
   art-crop attack photo.jpg --show 0.6,0.1,0.9,0.4 --peak --eps 2
 
-  art-crop attack photo.jpg --show 0,0.8,1,1 --ratio 1 --target my_service:crop      # gradients of a surrogate
+  art-crop attack photo.jpg --show bottom --target my_service:crop     # gradients of a surrogate
 
-  art-crop attack photo.jpg --show 0,0.8,1,1 --ratio 1 --target "./crop.sh --fast"   # a program that prints x y
+  art-crop attack photo.jpg --show bottom --target "./crop.sh --fast"  # a program that prints x y
 
-  art-crop attack photo.jpg --show 0,0.7,1,1 --attack gaussian-noise --param smooth=4 --eps 20
+  art-crop attack photo.jpg --show top-left --attack gaussian-noise --param smooth=4 --eps 20
 
   art-crop attack photo.jpg --below 4 --model nima-technical                         # a quality score
 
@@ -43,8 +53,8 @@ def attack(
     show: Annotated[
         str | None,
         typer.Option(
-            help="What must be shown, x0,y0,x1,y1 of the upright photo: fractions (0.1,0.8,0.6,1) or pixels "
-            "(64px,480px,400px,600px).",
+            help="What must be shown, x0,y0,x1,y1 of the upright photo: fractions (0.1,0.8,0.6,1), percentages "
+            "(10%,80%,60%,100%) or pixels (64px,480px,400px,600px); or a part of it: bottom, top-left, centre, ...",
             metavar="X0,Y0,X1,Y1",
         ),
     ] = None,
@@ -56,7 +66,10 @@ def attack(
     ] = None,
     ratio: Annotated[
         list[float] | None,
-        typer.Option(help="Height / width of a crop that must show it; may be repeated.", show_default="0.56 and 1"),
+        typer.Option(
+            help="Height / width of a crop that must show it; may be repeated.",
+            show_default="0.56 and 1, as far as they can",
+        ),
     ] = None,
     peak: Annotated[bool, typer.Option("--peak", help="Only move the salient point into the region.")] = False,
     model: Annotated[
@@ -152,6 +165,7 @@ def attack(
             attack=attack_name,
             params=_parameters(param or []),
             defences=tuple(defence or ()),
+            flexible=not ratio,
         )
         attack_class(settings)
         jobs = collect(photos, out_path, jpeg=jpeg is not None)
@@ -204,11 +218,15 @@ def _report(outcome: Done, *, as_json: bool, alone: bool) -> None:
         said: dict[str, Any] = {"photo": name, "error": plain(outcome.error)} if record is None else {"photo": name}
         typer.echo(json.dumps(said | (record or {}), allow_nan=False))
     if record is None:
-        say_error(outcome.error)
+        say_error(in_options(str(outcome.error)))
     elif alone and not as_json:
-        out.print(literal(f"{name}: {record['message']}"), style="green" if record["success"] else "red")
+        sentence = in_options(record["message"])
+        out.print(literal(f"{name}: {sentence}"), style="green" if record["success"] else "red")
         if outcome.resumed:
-            out.print("The files of an earlier run are there and untouched; --overwrite does it again.")
+            out.print(
+                f"The files of an earlier run{_made_otherwise(record)} are there and untouched; "
+                "--overwrite does it again."
+            )
         for name, key in (("salient point", "salient_point"), ("score", "score"), ("label", "name")):
             if key in record["before"]:
                 out.print(literal(f"{name:<13}  {_short(record['before'][key])} -> {_short(record['after'][key])}"))
@@ -217,7 +235,15 @@ def _report(outcome: Done, *, as_json: bool, alone: bool) -> None:
         if outcome.job.outputs.figure.exists():
             out.print(literal(f"{'figure':<13}  {plain(outcome.job.outputs.figure)}"))
     elif not alone and not record["success"]:
-        err.print(literal(f"{name}: {record['message']}"))
+        err.print(literal(f"{name}: {in_options(record['message'])}"))
+
+
+def _made_otherwise(record: dict[str, Any]) -> str:
+    """What of an earlier run's machine was not as this one's is: its device, torch."""
+    from importlib.metadata import version
+
+    theirs, ours = record["versions"].get("torch"), version("torch")
+    return f" (on {record['device']}, with torch {theirs})" if theirs != ours or record["device"] != "cpu" else ""
 
 
 def _short(value: Any) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
@@ -23,6 +26,7 @@ __all__ = [
     "FAILED",
     "err",
     "errors_as_sentences",
+    "in_options",
     "out",
     "plain",
     "progress",
@@ -42,8 +46,31 @@ CRASHED = 3
 """Exit code: a model, an attack or this package failed with an error that it should not have."""
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+_PARAMETERS = {
+    "out": "--out",
+    "eps": "--eps",
+    "max_eps": "--max-eps",
+    "steps": "--steps",
+    "seed": "--seed",
+    "jpeg_quality": "--jpeg",
+    "ratios": "--ratio",
+    "region": "--show",
+    "label": "--label",
+    "param": "--param",
+    "model": "--model",
+    "target": "--target",
+    "defence": "--defence",
+    "device": "--device",
+    "weights": "--weights",
+    "max_pixels": "--max-pixels",
+}
+"""Options by the parameters of Python of which the package's messages speak."""
 _IN_FILES = 160
 """Columns of what goes to a file or another program, where tables need not fit a screen."""
+for _name in ("stdin", "stdout", "stderr"):
+    # Daemons and windowed Pythons close them; what is written then goes nowhere, and not into the next file opened.
+    if getattr(sys, _name) is None:
+        setattr(sys, _name, Path(os.devnull).open("r" if _name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115 - for good
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _IN_FILES)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -54,11 +81,21 @@ def errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except ArtCropError as error:
-        err.print(f"[red]error:[/red] {_escaped(plain(error))}")
+        err.print(f"[red]error:[/red] {_escaped(plain(in_options(str(error))))}")
         raise typer.Exit(BAD_INPUT) from None
     except KeyboardInterrupt:
         err.print("stopped")
         raise typer.Exit(130) from None
+
+
+def in_options(message: str) -> str:
+    """Let a message of the package speak of options instead of Python's parameters.
+
+    ``eps: a number above 0 is needed`` becomes ``--eps: ...``, and ``Try a larger max_eps`` ``Try a larger --max-eps``.
+    """
+    for name, option in _PARAMETERS.items():
+        message = re.sub(rf"(?:^|(?<=: )){name}(?=: )|(?<=Try a larger ){name}\b", option, message)
+    return message
 
 
 def plain(text: object) -> str:

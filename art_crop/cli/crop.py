@@ -13,7 +13,9 @@ from art_crop.cli.options import DeviceOption, ModelOption, WeightsOption, liter
 
 if TYPE_CHECKING:
     from art_crop.estimators.saliency import PyTorchSaliencyRegressor
+    from art_crop.images import Photo
     from art_crop.models.cropper import FilePrediction
+    from art_crop.objectives import SaliencyOutput
 
 EXAMPLES = """
 Examples:
@@ -47,7 +49,10 @@ def crop(
     with errors_as_sentences():
         from art_crop.errors import ArtCropError
         from art_crop.geometry import DEFAULT_RATIOS, check_ratios
+        from art_crop.images import load_photo
+        from art_crop.models.cropper import file_prediction
         from art_crop.pipeline import make_folder, sources_of
+        from art_crop.pipeline.run import output_of_original
 
         ratios = check_ratios(ratio or DEFAULT_RATIOS)
         sources = sources_of(photos)
@@ -57,9 +62,11 @@ def crop(
         bad = False
         for source in sources:
             try:
-                seen = cropper.predict_file(source, ratios)
+                photo = load_photo(source)
+                output = output_of_original(cropper, photo)
+                seen = file_prediction(output, ratios)
                 if figure is not None:
-                    _draw(source, cropper, seen, ratios, figure.expanduser())
+                    _draw(photo, output, seen, ratios, figure.expanduser())
             except ArtCropError as error:
                 bad = True
                 say_error(error)
@@ -104,12 +111,9 @@ def _table(source: Path, seen: FilePrediction, ratios: tuple[float, ...]) -> Non
     out.print(table)
 
 
-def _draw(
-    source: Path, cropper: PyTorchSaliencyRegressor, seen: FilePrediction, ratios: tuple[float, ...], folder: Path
-) -> None:
-    from art_crop.images import load_photo, write_atomic
+def _draw(photo: Photo, output: SaliencyOutput, seen: FilePrediction, ratios: tuple[float, ...], folder: Path) -> None:
+    from art_crop.images import write_atomic
     from art_crop.pipeline import draw_prediction, saliency_map
 
-    heat = saliency_map(cropper.output_of_file(source))
-    data = draw_prediction(load_photo(source).pixels, seen, ratios, heat, plain(source.name))
-    write_atomic(folder / f"{source.stem}.crops.png", data)
+    data = draw_prediction(photo.pixels, seen, ratios, saliency_map(output), plain(photo.path.name))
+    write_atomic(folder / f"{photo.path.stem}.crops.png", data)

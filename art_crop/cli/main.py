@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
+import os
+import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -18,6 +22,7 @@ from art_crop.cli import demo as demo_command
 from art_crop.cli import distil as distil_command
 from art_crop.cli import models as models_command
 from art_crop.cli import plugins as plugins_command
+from art_crop.cli.console import BAD_INPUT, FAILED, err
 from art_crop.errors import PluginWarning
 from art_crop.process import prepare_process, temporary_folder
 
@@ -109,8 +114,28 @@ def main() -> None:
     """Run the command line."""
     warnings.formatwarning = _formatted
     prepare_process()
-    with temporary_folder():
-        app()
+    try:
+        with temporary_folder():
+            app()
+    except OSError as error:
+        _lost_output(error)
+    except SystemExit as done:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            _lost_output(error)
+        raise done from None
+
+
+def _lost_output(error: OSError) -> NoReturn:
+    """End with a sentence where the standard output takes no more; any other error goes on."""
+    if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EBADF):
+        raise error
+    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - Python flushes it on leaving
+    if error.errno == errno.EPIPE:  # whoever reads has seen enough, as `head`
+        sys.exit(FAILED)
+    err.print(f"error: cannot write to the standard output: {error.strerror or error}", markup=False)
+    sys.exit(BAD_INPUT)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -90,6 +90,15 @@ class Goal(ABC):
         """Raise InvalidInputError where no change of this photo could reach the goal; by default none is known."""
         return
 
+    def fitted(self, output: Any) -> Goal:
+        """Leave out of the goal what nobody has asked for and no change of this photo could reach; then :meth:`check`.
+
+        Args:
+            output: What the target makes of the original.
+        """
+        self.check(output)
+        return self
+
     @abstractmethod
     def words(self, view: Any) -> tuple[str, str]:
         """Say what holds where it is reached, and what where it is not."""
@@ -97,10 +106,14 @@ class Goal(ABC):
 
 @dataclass(frozen=True)
 class ShowRegion(Goal):
-    """A region, and the ratios whose crops must all contain it; None: only the salient point must lie in it."""
+    """A region, and the ratios whose crops must all contain it; None: only the salient point must lie in it.
+
+    Where the ratios are no more than a default, ``flexible``, those whose crops cannot contain the region are left out.
+    """
 
     region: Region
     ratios: tuple[float, ...] | None = SHOWN_RATIOS
+    flexible: bool = False
     task: ClassVar[str] = "saliency"
 
     @property
@@ -138,6 +151,16 @@ class ShowRegion(Goal):
             self._check_cells(output)
         elif not self._reachable(output, self.ratios):
             raise InvalidInputError(self._why_not(output, self.ratios))
+
+    def fitted(self, output: SaliencyOutput | BoxOutput) -> ShowRegion:
+        """Leave out default ratios whose crops cannot contain the region, alone or beside those before; then check."""
+        kept: tuple[float, ...] = ()
+        if self.flexible and self.ratios is not None and isinstance(output, SaliencyOutput):
+            for ratio in self.ratios:
+                kept += (ratio,) * self._reachable(output, (*kept, ratio))
+        fitted = replace(self, ratios=kept) if kept else self
+        fitted.check(output)
+        return fitted
 
     def words(self, view: CropView) -> tuple[str, str]:
         """Say which crops show the region, and which hide it."""

@@ -62,6 +62,7 @@ class Settings:
         params: Its further parameters.
         defences: Names of the defences before the target.
         surrogate: Name of the model that gives the gradients; None: the target itself.
+        flexible: The ratios are a default: those whose crops cannot contain the region are left out.
 
     Raises:
         InvalidInputError: A value outside its range, or no goal, or more than one.
@@ -81,6 +82,7 @@ class Settings:
     params: Mapping[str, Any] = field(default_factory=dict)
     defences: tuple[str, ...] = ()
     surrogate: str | None = None
+    flexible: bool = False
 
     def __post_init__(self) -> None:
         if sum(goal is not None for goal in (self.region, self.score, self.label)) != 1:
@@ -129,7 +131,7 @@ class Settings:
         """
         if self.region is not None:
             region = self.region if isinstance(self.region, Region) else Region.parse(self.region, width, height)
-            return ShowRegion(region, self.ratios)
+            return ShowRegion(region, self.ratios, self.flexible)
         if self.score is not None:
             return Score(self.score, self.direction)
         if self.label == "other":
@@ -291,6 +293,9 @@ def differences(record: dict[str, Any], settings: Settings, made_by: Mapping[str
         assert isinstance(goal, ShowRegion)
         asked["region"] = list(dataclasses.astuple(goal.region))
     differing = [name for name, value in asked.items() if record.get(name, _SINCE.get(name, _MISSING)) != value]
+    left_out = settings.ratios is not None and list(settings.ratios) != record.get("shown_ratios", asked["ratios"])
+    if left_out and not settings.flexible and "ratios" not in differing:
+        differing.append("ratios")
     if asked["weights_sha256"] is None and "weights_sha256" not in differing:
         differing.append("weights_sha256")
     return differing + ["versions"] * (_counting(record["versions"]) != ours)

@@ -48,7 +48,7 @@ from art_crop.pipeline.record import (
 )
 from art_crop.pipeline.verify import Verified, verify
 
-__all__ = ["MAX_PIXELS", "job_model", "model_name", "run_job", "saliency_map", "show_region"]
+__all__ = ["MAX_PIXELS", "job_model", "model_name", "output_of_original", "run_job", "saliency_map", "show_region"]
 
 MAX_PIXELS = 50_000_000
 """Largest photo that is changed unless more are allowed; it takes about 30 bytes of memory a pixel."""
@@ -84,11 +84,11 @@ def show_region(
 
     Args:
         path: The photo.
-        region: What must be shown, in the upright photo: a ``Region``, or ``"x0,y0,x1,y1"`` in fractions or, with px,
-            in pixels.
+        region: What must be shown, in the upright photo: a ``Region``, or text as :meth:`Region.parse` reads it, such
+            as ``"bottom"``.
         estimator: The target: a saliency estimator with photos in [0, 1], behind its defences, or a model's name.
         ratios: Aspect ratios (height / width) whose crops must all contain the region; None: the salient point must
-            lie in it.
+            lie in it. Of the default ones, those whose crops cannot contain it are left out.
         out: Folder, or name of the photo to write (.png, or .jpg with ``jpeg_quality``).
         eps: L2 norm of the change, pixels in [0, 1]; None: the smallest that succeeds.
         max_eps: Largest L2 norm tried; None: a PSNR of 40 dB.
@@ -105,7 +105,7 @@ def show_region(
         OutputError: The results cannot be written, or would replace something.
     """
     shown = None if ratios is None else tuple(ratios)
-    settings = Settings(region, shown, eps, max_eps, steps, jpeg_quality, seed)
+    settings = Settings(region, shown, eps, max_eps, steps, jpeg_quality, seed, flexible=ratios is SHOWN_RATIOS)
     check_choice(figure, "figure", (True, False))
     outputs = Outputs.of(Path(path), Path(out), jpeg=jpeg_quality is not None)
     if not overwrite:
@@ -180,9 +180,9 @@ def run_job(
     photo = load_photo(source, max_pixels=max_pixels)
     height, width = photo.pixels.shape[:2]
     with _enough_memory(photo):
-        output_before = _output_of_original(model, photo)
+        output_before = output_of_original(model, photo)
         goal = settings.goal(width, height, output_before, tuple(getattr(model, "labels", None) or ()))
-        goal.check(output_before)
+        goal = goal.fitted(output_before)
         before = goal.view(output_before)
         crafter = Crafter(photo, settings, settings.encoding, model, surrogate or model, progress)
         attempt, verified, change, costs = _first_that_holds(crafter, goal, figure=figure)
@@ -191,7 +191,8 @@ def run_job(
     written = outputs.photo if after.success else outputs.failed
     record = Record(
         success=after.success,
-        message=explain(goal, before, after, attempt, change, settings.encoding, one_budget=settings.eps is not None),
+        message=explain(goal, before, after, attempt, change, settings.encoding, one_budget=settings.eps is not None)
+        + _left_out(settings, goal),
         model=made_by["model"],
         weights_sha256=made_by["weights_sha256"],
         region=None if region is None else (region.x0, region.y0, region.x1, region.y1),
@@ -251,6 +252,14 @@ def run_job(
     return record
 
 
+def _left_out(settings: Settings, goal: Goal) -> str:
+    """A sentence about the default ratios that were left out."""
+    if not isinstance(goal, ShowRegion) or settings.ratios is None:
+        return ""
+    missing = ", ".join(f"{ratio:g}" for ratio in settings.ratios if ratio not in goal.shown_ratios)
+    return f" No crop of ratio {missing} can contain the region; it was left out." if missing else ""
+
+
 def provenance(settings: Settings, model: Any, surrogate: Any = None) -> dict[str, Any]:
     """Say by what a photo is made, as records hold it: model, weights_sha256, surrogate_sha256 and versions."""
     name = model_name(model)
@@ -263,7 +272,7 @@ def provenance(settings: Settings, model: Any, surrogate: Any = None) -> dict[st
     }
 
 
-def _output_of_original(model: Any, photo: Photo) -> Any:
+def output_of_original(model: Any, photo: Photo) -> Any:
     """What the target makes of the original, in the frame in which people see it.
 
     Croppers do not turn a PNG or WebP by its EXIF orientation; what they say of such a file would be about other pixels

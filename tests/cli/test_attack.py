@@ -104,7 +104,7 @@ def test_too_small_a_budget_fails_and_says_so(photo_file: Path, hidden: str, tmp
     result = attack(photo_file, "--show", hidden, *SHOW, "--eps", "0.004", "--out", out)
     assert result.exit_code == 1
     assert "Failed: the crop of ratio 1 hides the region" in result.output
-    assert "larger eps" in result.output
+    assert "larger --eps" in result.output
     assert json.loads((out / "photo.json").read_text())["success_after_writing"] is False
 
 
@@ -137,7 +137,7 @@ def test_a_symmetric_photo_says_that_it_needs_more(tmp_path: Path, photo: NDArra
     result = attack(tmp_path / "mirror.png", *arguments, "--max-eps", 0.5)
     assert result.exit_code == 1
     assert "mirror-symmetric" in result.output
-    assert "larger max_eps" in result.output
+    assert "larger --max-eps" in result.output
     record = json.loads((tmp_path / "o" / "mirror.json").read_text())
     assert record["after"]["symmetric"] is True
     result = attack(tmp_path / "mirror.png", *arguments, "--max-eps", 60, "--overwrite")
@@ -180,10 +180,10 @@ def test_a_jpeg_is_judged_as_a_jpeg(
         (["--show", "0,0,.1,.1", "--eps", "0"], "eps: a finite number > 0"),
         (["--show", "0,0,.1,.1", "--eps", "nan"], "eps: a finite number > 0"),
         (["--show", "0,0,.1,.1", "--eps", "-2"], "eps: a finite number > 0"),
-        (["--show", "0,0,.1,.1", "--max-eps", "inf"], "max_eps: a finite number > 0"),
+        (["--show", "0,0,.1,.1", "--max-eps", "inf"], "--max-eps: a finite number > 0"),
         (["--show", "0,0,.1,.1", "--steps", "0"], "steps: a whole number >= 1"),
-        (["--show", "0,0,.1,.1", "--jpeg", "101"], "jpeg_quality: a whole number >= 1 and <= 100"),
-        (["--show", "0,0,.1,.1", "--ratio", "0"], "ratios: one or more positive"),
+        (["--show", "0,0,.1,.1", "--jpeg", "101"], "--jpeg: a whole number >= 1 and <= 100"),
+        (["--show", "0,0,.1,.1", "--ratio", "0"], "--ratio: one or more positive"),
         (["--show", "0,0,.1,.1", "--seed", "-1"], "seed: a whole number >= 0"),
         (["--show", "0,0,.1,.1", "--peak", "--ratio", "1"], "cannot go with --ratio"),
         (["--show", "0,0,.1,.1", "--eps", "1", "--minimal"], "cannot go with --eps"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import typer
 
-from art_crop.cli.console import BAD_INPUT, errors_as_sentences, out, progress, tracked
+from art_crop.cli.console import BAD_INPUT, errors_as_sentences, in_options, out, progress, tracked
 from art_crop.cli.options import literal
 from art_crop.errors import ImageFileError, InvalidInputError
 
@@ -62,3 +66,35 @@ def test_a_log_tells_how_far_it_is_and_how_long_it_takes(
         "suite: 60 of 90, about 4 min left, 1 failed",  # 10 in 70 s
         "suite: 90 of 90",
     ]
+
+
+def test_messages_speak_of_options() -> None:
+    assert in_options("max_eps: a number is needed") == "--max-eps: a number is needed"
+    assert in_options("photo.jpg: region: it is empty") == "photo.jpg: --show: it is empty"
+    assert in_options("Failed. Try a larger eps, or more steps.") == "Failed. Try a larger --eps, or more steps."
+    assert in_options("model_eps: the name of a model") == "model_eps: the name of a model"
+
+
+CLOSED = """
+import os, sys
+os.close(1)
+os.execv(sys.executable, [sys.executable, "-m", "art_crop.cli.main", *sys.argv[1:]])
+"""
+    "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-m', 'art_crop.cli.main', *sys.argv[1:]])"
+)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["plugins"], ["attack", "--help"]])
+def test_a_closed_standard_output_stops_nothing(arguments: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", CLOSED, *arguments], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["plugins", "--json"]])
+def test_a_full_standard_output_is_said_in_a_sentence(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "art_crop.cli.main", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == BAD_INPUT
+    assert done.stderr == "error: cannot write to the standard output: No space left on device\n"

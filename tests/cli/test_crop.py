@@ -40,4 +40,4 @@ def test_bad_photos_and_ratios(photo_file: Path, tmp_path: Path) -> None:
     assert len(result.stdout.splitlines()) == 1, "the other photo is done"
     result = CliRunner().invoke(app, ["crop", str(photo_file), "--ratio", "-1"])
     assert result.exit_code == 2
-    assert "ratios: one or more positive" in result.stderr
+    assert "--ratio: one or more positive" in result.stderr

@@ -62,6 +62,16 @@ def test_the_ratios_that_the_message_names_can_show_the_region(
     assert not can_show(output, region, high * 1.12)
 
 
+def test_default_ratios_that_cannot_contain_the_region_are_left_out(model: Any) -> None:
+    output, wide = output_of(model, 384, 256), Region(0.0, 0.8, 1.0, 1.0)
+    assert ShowRegion(wide, (0.56, 1.0), flexible=True).fitted(output).ratios == (0.56,)
+    assert ShowRegion(Region(0.4, 0.4, 0.6, 0.6), (0.56, 1.0), flexible=True).fitted(output).ratios == (0.56, 1.0)
+    with pytest.raises(InvalidInputError, match="no crop of ratio 1 "):
+        ShowRegion(wide, (0.56, 1.0)).fitted(output)
+    with pytest.raises(InvalidInputError, match=r"no crop of ratio 0\.56, 1 "):
+        ShowRegion(Region(0.0, 0.0, 1.0, 1.0), (0.56, 1.0), flexible=True).fitted(output)
+
+
 def test_ratios_that_can_but_not_together(model: Any) -> None:
     output = output_of(model, 512, 512)
     region = Region(0.0, 0.0, 0.2, 0.2)
