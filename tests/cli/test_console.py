@@ -80,8 +80,6 @@ import os, sys
 os.close(1)
 os.execv(sys.executable, [sys.executable, "-m", "art_crop.cli.main", *sys.argv[1:]])
 """
-    "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-m', 'art_crop.cli.main', *sys.argv[1:]])"
-)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["plugins"], ["attack", "--help"]])
