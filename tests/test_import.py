@@ -52,3 +52,15 @@ def test_unknown_attribute_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_thing"):
         _ = art_crop.no_such_thing
     assert not hasattr(art_crop, "_private")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"), [("photo", "images", "load_photo"), ("job", "pipeline", "show_region")]
+)
+def test_modules_that_were_renamed_are_there_for_one_version(old: str, new: str, name: str) -> None:
+    code = f"from art_crop.{old} import {name} as a; from art_crop.{new} import {name} as b; print(a is b)"
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "True"
+    assert f"art_crop.{old} is called art_crop.{new} now" in done.stderr

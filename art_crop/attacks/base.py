@@ -153,7 +153,7 @@ class PhotoAttack(EvasionAttack):
             ) from None
         self._targeted = True
         self.norm, self.eps, self.minimal, self.constraint = norm, eps, minimal, constraint
-        self.mask: Any = _renamed(mask, "places", "spots", "mask")
+        self.mask: Any = mask
         self.layer, self.by, self.ratios, self.loss = layer, by, ratios, loss
         if judge is not None:
             warnings.warn("judge: it is called success_oracle now", DeprecationWarning, stacklevel=3)
@@ -171,6 +171,7 @@ class PhotoAttack(EvasionAttack):
             raise InvalidInputError("eps: one number, or one a photo, is needed, not an empty list")
         for eps in budgets:
             check_number(eps, "eps", above=0)
+        self.mask = _renamed(self.mask, "places", "spots", "mask")
         check_choice(self.mask, "mask", (None, "grad-cam", "spots"))
         if self.mask == "grad-cam" and not isinstance(self.estimator, TorchEstimator):
             raise InvalidInputError(f"mask: Grad-CAM needs a white box, not {type(self.estimator).__name__}")
