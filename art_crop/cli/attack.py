@@ -169,6 +169,10 @@ def attack(
         )
         attack_class(settings)
         jobs = collect(photos, out_path, jpeg=jpeg is not None)
+        for job in jobs:
+            if not names_a_file(out_path) and not job.outputs.photo.stem.startswith(job.source.stem):
+                long, short = plain(job.source.name), plain(job.outputs.photo.name)
+                err.print(literal(f"note: {long} is too long a name; its results are called {short} and so on"))
         loaded, surrogate = load_models(
             model,
             target,
