@@ -47,6 +47,8 @@ Examples:
   art-crop attack photo.jpg --label other --model efficientnet-lite0                 # a classifier
 """
 
+_NAMED = 8
+
 
 def attack(
     photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.", metavar="PHOTO_OR_FOLDER")],
@@ -136,6 +138,7 @@ def attack(
         from art_crop.errors import InvalidInputError
         from art_crop.pipeline import SHOWN_RATIOS, Settings, collect, make_folder, names_a_file, show_in_each
         from art_crop.pipeline.craft import attack_class
+        from art_crop.pipeline.folder import passed_over
         from art_crop.pipeline.run import MAX_PIXELS, model_name
         from art_crop.pipeline.target import load_models
 
@@ -173,6 +176,10 @@ def attack(
             if not names_a_file(out_path) and not job.outputs.photo.stem.startswith(job.source.stem):
                 long, short = plain(job.source.name), plain(job.outputs.photo.name)
                 err.print(literal(f"note: {long} is too long a name; its results are called {short} and so on"))
+        if skipped := passed_over(photos):
+            names = [plain(path.name) + "/" * path.is_dir() for path in skipped]
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            err.print(literal(f"note: passed over, no photos by their names: {', '.join(names[:_NAMED])}{more}"))
         loaded, surrogate = load_models(
             model,
             target,

@@ -12,7 +12,10 @@ from art_crop.errors import InvalidInputError
 
 __all__ = ["EXTENSIONS", "Folder"]
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+    *(".heic", ".heif", ".avif"),
+)
 """Endings of file names, in lower case, that are taken for photos."""
 
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from art_crop.datasets.folder import Folder
+from art_crop.datasets.folder import EXTENSIONS, Folder
 from art_crop.errors import ArtCropError, InvalidInputError
 from art_crop.pipeline.outputs import Outputs, finished, names_a_file
 from art_crop.pipeline.record import Settings
 from art_crop.pipeline.run import MAX_PIXELS, provenance, run_job
 
-__all__ = ["Done", "Job", "collect", "show_in_each", "sources_of"]
+__all__ = ["Done", "Job", "collect", "passed_over", "show_in_each", "sources_of"]
 
 
 Progress = Callable[[int, int], None]
@@ -110,6 +110,16 @@ def sources_of(paths: Sequence[str | Path], *, apart_from: Path | None = None) -
     if not sources:
         raise InvalidInputError("photos: name at least one photo or folder")
     return sources
+
+
+def passed_over(paths: Sequence[str | Path]) -> list[Path]:
+    """List what is in the named folders and is no photo by its ending, folders included and hidden files excepted."""
+    found = []
+    for folder in (Path(path).expanduser() for path in paths):
+        if folder.is_dir():
+            visible = sorted(item for item in folder.iterdir() if not item.name.startswith("."))
+            found += [item for item in visible if item.is_dir() or item.suffix.lower() not in EXTENSIONS]
+    return found
 
 
 def _photos(path: Path, out: Path | None) -> list[Path]:

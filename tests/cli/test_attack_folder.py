@@ -95,6 +95,21 @@ def test_good_photos_alone_are_a_success_and_a_second_run_does_nothing(folder: P
     assert attack(folder, *OPTIONS, "--out", out).exit_code == 2
 
 
+def test_what_is_passed_over_is_named(folder: Path, tmp_path: Path) -> None:
+    for name in BAD:
+        (folder / name).unlink()
+    for k in range(9):
+        (folder / f"notes{k}.txt").write_text("no photo")
+    (folder / "album").mkdir()
+    (folder / ".hidden.txt").write_text("hidden")
+    result = attack(folder, *OPTIONS, "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "note: passed over, no photos by their names: album/, notes0.txt, notes1.txt, notes2.txt, notes3.txt, "
+        "notes4.txt, notes5.txt, notes6.txt and 2 more\n"
+    )
+
+
 def test_records_as_json_lines(folder: Path, tmp_path: Path) -> None:
     result = attack(folder, *OPTIONS, "--out", tmp_path / "out", "--json")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
