@@ -67,7 +67,7 @@ def apply_orientation(array: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 def exif_block(image: Image.Image) -> bytes:
     """EXIF bytes as the file holds them, ``b""`` if none; also from the text chunk that older programs put in PNG."""
-    block = image.info.get("exif", b"")
+    block = image.info.get("exif") or b""
     text = image.info.get("Raw profile type exif") or image.info.get("Raw profile type APP1")
     if not block and text:
         block = raw_profile(str(text))

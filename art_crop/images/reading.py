@@ -108,16 +108,19 @@ def load_photo(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
         alpha = decode_alpha(image, bits)
         orientation = remaining if remaining != 1 else stored
         height, width = pixels.shape[:2]
-        with quiet():
-            metadata = collect_metadata(
-                image,
-                file,
-                (width, height),
-                data=opened.data,
-                jpeg=opened.jpeg,
-                png=opened.png,
-                turned=orientation >= 5,
-            )
+        try:
+            with quiet():
+                metadata = collect_metadata(
+                    image,
+                    file,
+                    (width, height),
+                    data=opened.data,
+                    jpeg=opened.jpeg,
+                    png=opened.png,
+                    turned=orientation >= 5,
+                )
+        except Exception:  # it comes from the file, and must not cost the photo
+            metadata = Metadata(dropped=("damaged metadata",))
         return Photo(
             pixels=pixels,
             format=str(image.format),

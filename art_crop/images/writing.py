@@ -169,7 +169,7 @@ def dropped_metadata(photo: Photo, suffix: str, pixels: NDArray[np.uint8] | None
         names += png_chunks_of(photo.metadata, size, ("L" if grey else "RGB") + "A" * alpha)[1]
     else:
         names += jpeg_segments_of(photo.metadata, size)[1]
-    if photo.had_alpha and not alpha:
+    if photo.alpha is not None and not alpha and photo.alpha.min() < 255:
         names.append("transparency")
     if photo.grey and not grey:
         names.append("grey becomes colour")
