@@ -1,16 +1,22 @@
 """Photos as files: safe reading, metadata that stays with the photo, and writing that never leaves half a file.
 
-``reading`` turns a file into uint8 RGB pixels or one clear sentence, ``metadata`` handles EXIF and ICC, ``writing``
-encodes and replaces files atomically, ``encoding`` holds what was encoded, and how, ``coefficients`` a JPEG's insides.
+``opening``, ``decoding`` and ``reading`` turn a file into uint8 RGB pixels or one clear sentence; ``metadata`` collects
+what goes with them, from the parts that ``exif``, ``packets``, ``jpeg_file`` and ``png_file`` know, and ``embedding``
+puts it into a file again; ``writing`` encodes and replaces files atomically, ``encoding`` holds what was encoded, and
+how, ``coefficients`` a JPEG's insides.
 """
 
 from __future__ import annotations
 
 from art_crop.images.coefficients import JpegCoefficients, decode_reduced
+from art_crop.images.decoding import decode_rgb
 from art_crop.images.encoding import EncodedImage, Encoding, Jpeg, Png
-from art_crop.images.metadata import apply_orientation, exif_orientation
-from art_crop.images.reading import FORMATS, MAX_PIXELS, Photo, decode_rgb, load_photo, open_image
+from art_crop.images.metadata import Metadata
+from art_crop.images.opening import FORMATS, MAX_PIXELS, open_image
+from art_crop.images.orientation import apply_orientation, exif_orientation
+from art_crop.images.reading import Photo, jpeg_settings_of, load_photo
 from art_crop.images.writing import (
+    dropped_metadata,
     encode_jpeg,
     encode_png,
     save_photo,
@@ -26,14 +32,17 @@ __all__ = [
     "Encoding",
     "Jpeg",
     "JpegCoefficients",
+    "Metadata",
     "Photo",
     "Png",
     "apply_orientation",
     "decode_reduced",
     "decode_rgb",
+    "dropped_metadata",
     "encode_jpeg",
     "encode_png",
     "exif_orientation",
+    "jpeg_settings_of",
     "load_photo",
     "open_image",
     "save_photo",

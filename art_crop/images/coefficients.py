@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_crop.errors import ImageFileError, InvalidInputError
-from art_crop.images.reading import decode_rgb, open_image
+from art_crop.images.decoding import decode_rgb
+from art_crop.images.jpeg_file import SCAN, jpeg_segments
+from art_crop.images.opening import open_image
 
 __all__ = ["LARGEST_COEFFICIENT", "JpegCoefficients", "decode_reduced"]
 
@@ -24,7 +26,7 @@ LARGEST_COEFFICIENT = 1023
 """Largest value that 8-bit baseline coding has room for (T.81, tables F.1 and F.2); the smallest is -1023, of the
 frequency (0, 0) -1024."""
 
-_FRAME, _SCAN = 0xC0, 0xDA
+_FRAME = 0xC0
 # Vertical and horizontal sampling factors of Y, Cb and Cr.
 _FACTORS = {
     "4:4:4": [[1, 1], [1, 1], [1, 1]],
@@ -86,7 +88,7 @@ class JpegCoefficients:
             data = bytearray(file.read_bytes())
         # jpeglib numbers the components from 0, and JFIF from 1.
         for marker, start in jpeg_segments(data):
-            if marker == _SCAN:
+            if marker == SCAN:
                 data[start + 5 : start + 11 : 2] = b"\1\2\3"
             elif marker == _FRAME:
                 data[start + 10 : start + 19 : 3] = b"\1\2\3"
@@ -135,15 +137,6 @@ def decode_reduced(data: bytes, scale: int) -> NDArray[np.uint8]:
         # A side below `scale` pixels needs the fraction: Pillow divides by it.
         image.draft(None, (image.width / scale, image.height / scale))  # type: ignore[arg-type]
         return decode_rgb(image)
-
-
-def jpeg_segments(jpeg: bytes | bytearray) -> Iterator[tuple[int, int]]:
-    """Marker and start of every segment of a JPEG file, up to its first scan; T.81, annex B."""
-    marker, start = 0, 2
-    while marker != _SCAN:
-        marker = jpeg[start + 1]
-        yield marker, start
-        start += 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big")
 
 
 @contextmanager

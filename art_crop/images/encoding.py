@@ -12,13 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_crop.checks import check_choice, check_int
-from art_crop.images.coefficients import JpegCoefficients, jpeg_segments, temporary_file
+from art_crop.images.coefficients import JpegCoefficients, temporary_file
+from art_crop.images.jpeg_file import TABLE, jpeg_segments
 from art_crop.images.reading import Photo, load_photo
-from art_crop.images.writing import SUBSAMPLINGS, check_pixels, encode_jpeg, encode_png, write_atomic
+from art_crop.images.writing import (
+    SUBSAMPLINGS,
+    check_pixels,
+    encode_jpeg,
+    encode_png,
+    with_jpeg_metadata,
+    write_atomic,
+)
 
 __all__ = ["EncodedImage", "Encoding", "Jpeg", "Png"]
-
-_TABLE = 0xDB
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,14 @@ class Png:
     lossy: ClassVar[bool] = False
 
     def encode(self, pixels: NDArray[np.uint8], photo: Photo | None = None) -> EncodedImage:
-        """Encode uint8 RGB pixels (H, W, 3) with the EXIF and ICC of ``photo``.
+        """Encode uint8 RGB pixels (H, W, 3) with the metadata of ``photo``, and its own pixels where it hides them.
 
         Raises:
             InvalidInputError: As :func:`~art_crop.images.encode_png`.
         """
         check_pixels(pixels)
+        if photo is not None:
+            pixels = photo.keep_invisible(pixels)
         return EncodedImage(partial(encode_png, pixels, photo), self, pixels)
 
 
@@ -61,7 +69,7 @@ class Jpeg:
         check_choice(self.subsampling, "subsampling", SUBSAMPLINGS)
 
     def encode(self, pixels: NDArray[np.uint8], photo: Photo | None = None) -> EncodedImage:
-        """Encode uint8 RGB pixels (H, W, 3) with the EXIF and ICC of ``photo``.
+        """Encode uint8 RGB pixels (H, W, 3) with the metadata of ``photo``.
 
         Raises:
             InvalidInputError: As :func:`~art_crop.images.encode_jpeg`.
@@ -97,13 +105,13 @@ class EncodedImage:
 
         Args:
             coefficients: What the file holds.
-            photo: Photo whose EXIF and ICC are kept.
+            photo: Photo whose metadata is kept.
             encoding: Whose steps the coefficients are multiples of; it is noted, and not applied again.
         """
-        like = encode_jpeg(np.zeros((1, 1, 3), np.uint8), encoding.quality, photo)
-        data = coefficients.to_bytes()
-        # Metadata stands before the quantisation tables; the EXIF block may well contain their marker.
+        like, data = encode_jpeg(np.zeros((1, 1, 3), np.uint8), encoding.quality), coefficients.to_bytes()
+        # What stands before the quantisation tables, as Pillow writes it.
         data = like[: _header_length(like)] + data[_header_length(data) :]
+        data = with_jpeg_metadata(data, photo, coefficients.size)
         return cls(lambda: data, encoding, None)
 
     @cached_property
@@ -138,4 +146,4 @@ class EncodedImage:
 
 def _header_length(jpeg: bytes) -> int:
     """Bytes of a JPEG before its first quantisation table: its application segments."""
-    return next(start for marker, start in jpeg_segments(jpeg) if marker == _TABLE)
+    return next(start for marker, start in jpeg_segments(jpeg) if marker == TABLE)

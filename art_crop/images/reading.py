@@ -1,31 +1,21 @@
-"""Reading a photo from a file that may be anything: pixels, or one ``ImageFileError`` that says what is allowed."""
+"""Reading a photo from a file that may be anything: pixels and all that goes with them, or one ``ImageFileError``."""
 
 from __future__ import annotations
 
 import os
-import stat
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from art_crop.errors import ImageFileError, InvalidInputError
-from art_crop.images.metadata import apply_orientation, exif_orientation, rgb_profile, upright_exif
+from art_crop.images.decoding import decode_alpha, decode_rgb, is_grey
+from art_crop.images.metadata import Metadata, collect_metadata
+from art_crop.images.opening import MAX_PIXELS, OpenedImage, open_checked, quiet
+from art_crop.images.orientation import apply_orientation, exif_orientation
 
-MAX_PIXELS = 150_000_000
-"""Largest photo read by default, in pixels. Decoding takes about 7 bytes of memory per pixel, 10 where turned."""
-
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-"""Formats that are read, by Pillow's names; no other decoder is ever tried."""
-
-_ALLOWED = "allowed: a JPEG, PNG, WebP, BMP, TIFF or GIF photo with one frame"
-_STRIP_PIXELS = 4_000_000
+__all__ = ["Photo", "jpeg_settings_of", "load_photo"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,203 +24,154 @@ class Photo:
 
     Attributes:
         pixels: uint8 RGB of shape (H, W, 3), upright.
-        exif: EXIF block for these pixels (orientation 1, no thumbnail), or ``None``.
-        icc: ICC profile for RGB pixels, or ``None``. The pixels are not converted by it.
-        format: Pillow's name of the file's format, one of :data:`FORMATS`.
+        format: Pillow's name of the file's format, one of :data:`~art_crop.images.FORMATS`.
         path: Where it was read.
-        had_alpha: The file has transparency, which is dropped without compositing.
         orientation: EXIF orientation of the file, 1 to 8; the pixels are upright already.
+        metadata: What goes with the pixels into another file: EXIF, ICC, XMP, IPTC, chunks of a PNG.
+        alpha: Transparency, uint8 (H, W), 0 is invisible; ``None`` where the file has none. ``pixels`` are not
+            composited with it.
+        grey: The file has grey pixels only, whatever they are.
+        bits: Bits per channel in the file; ``pixels`` are the highest 8 of them.
+        colour_mode: Pillow's name of the file's colour mode, such as "RGB", "CMYK" or "P".
+        jpeg_settings: libjpeg's quality and the subsampling of a JPEG, as :func:`jpeg_settings_of` gives them.
+        notes: What is wrong with the file and did not keep it from being read.
     """
 
     pixels: NDArray[np.uint8]
-    exif: bytes | None
-    icc: bytes | None
     format: str
     path: Path
-    had_alpha: bool
-    orientation: int
+    orientation: int = 1
+    metadata: Metadata = field(default_factory=Metadata)
+    alpha: NDArray[np.uint8] | None = None
+    grey: bool = False
+    bits: int = 8
+    colour_mode: str = "RGB"
+    jpeg_settings: tuple[int, str] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exif(self) -> bytes | None:
+        """EXIF block for these pixels (orientation 1, no thumbnail), or ``None``."""
+        return self.metadata.exif
+
+    @property
+    def icc(self) -> bytes | None:
+        """ICC profile for these pixels, or ``None``. They are not converted by it."""
+        return self.metadata.icc
+
+    @property
+    def had_alpha(self) -> bool:
+        """Whether the file has transparency."""
+        return self.alpha is not None
+
+    @property
+    def visible(self) -> NDArray[np.bool_] | None:
+        """Where the photo is not wholly transparent, (H, W); ``None`` if it is nowhere.
+
+        Invisible pixels are written as they were read, whatever they are changed to, so a change has to keep to these.
+        """
+        return None if self.alpha is None or self.alpha.all() else self.alpha > 0
+
+    def keep_invisible(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Put the photo's own pixels where it is wholly transparent: they hold what nobody has seen.
+
+        Args:
+            pixels: uint8 (H, W, 3). Those of another size come back as they are.
+        """
+        visible = self.visible
+        if visible is None or pixels.shape != self.pixels.shape:
+            return pixels
+        return np.where(visible[:, :, None], pixels, self.pixels)
 
 
 def load_photo(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Photo:
     """Read a photo: uint8 RGB upright pixels, and the metadata that may be written with them.
 
-    Colour modes become RGB by :func:`decode_rgb`.
+    Colour modes become RGB by :func:`~art_crop.images.decode_rgb`.
 
     Args:
-        path: A regular file in one of :data:`FORMATS`.
-        max_pixels: Most pixels (width times height) that are accepted.
+        path: A regular file in one of :data:`~art_crop.images.FORMATS`.
+        max_pixels: Most pixels (width times height) that are accepted; half of it for WebP, AVIF and HEIC.
 
     Raises:
         ImageFileError: The file is missing, unreadable, not such a photo, truncated, animated or too large.
         InvalidInputError: ``path`` is not a path, or ``max_pixels`` is not a positive integer.
     """
-    with open_image(path, max_pixels=max_pixels) as image:
+    with open_checked(path, max_pixels) as opened:
+        image, file = opened.image, Path(path)
         stored = exif_orientation(image)
+        bits, colour_mode = _bits(opened, file), image.mode
         pixels = decode_rgb(image)
         # Asked again: some formats carry their EXIF after the pixels, and Pillow turns a TIFF upright by itself.
         remaining = exif_orientation(image)
         pixels = apply_orientation(pixels, remaining)
+        alpha = decode_alpha(image, bits)
+        orientation = remaining if remaining != 1 else stored
         height, width = pixels.shape[:2]
+        try:
+            with quiet():
+                metadata = collect_metadata(
+                    image,
+                    file,
+                    (width, height),
+                    data=opened.data,
+                    jpeg=opened.jpeg,
+                    png=opened.png,
+                    turned=orientation >= 5,
+                )
+        except Exception:  # it comes from the file, and must not cost the photo
+            metadata = Metadata(dropped=("damaged metadata",))
         return Photo(
             pixels=pixels,
-            exif=upright_exif(image, (width, height)),
-            icc=rgb_profile(image),
             format=str(image.format),
-            path=Path(path),
-            had_alpha=_has_alpha(image),
-            orientation=remaining if remaining != 1 else stored,
+            path=file,
+            orientation=orientation,
+            metadata=metadata,
+            alpha=None if alpha is None else apply_orientation(alpha, remaining),
+            grey=is_grey(image),
+            bits=bits,
+            colour_mode=colour_mode,
+            jpeg_settings=opened.jpeg.settings if opened.jpeg is not None else None,
+            notes=opened.notes,
         )
 
 
-@contextmanager
-def open_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
-    """Open an image file safely; its header is read and checked, its pixels are not decoded yet.
+def jpeg_settings_of(photo: str | os.PathLike[str] | Photo) -> tuple[int, str] | None:
+    """Estimate how a JPEG was encoded, so that another one can be written alike.
 
-    So a caller may still choose a decoding scale with ``image.draft``. Decode with :func:`decode_rgb`.
+    The quality is that of libjpeg whose quantisation tables (ITU-T T.81, annex K, scaled) are the file's, or the
+    nearest to them by the mean logarithm of the ratios. The subsampling is read; one that is not written here, and
+    that of a grey file, counts as 4:2:0.
 
     Args:
-        path: A regular file in one of :data:`FORMATS`.
-        max_pixels: Most pixels (width times height) that are accepted, inclusive. Pillow's own limit of twice
-            ``PIL.Image.MAX_IMAGE_PIXELS`` (178,956,970 unless changed) holds besides.
+        photo: The file, or a photo that was read from it.
 
-    Yields:
-        The opened Pillow image (of a multi-picture JPEG its first), closed on leaving.
+    Returns:
+        Quality (1 to 100) and subsampling ("4:4:4", "4:2:2" or "4:2:0"); ``None`` for other formats.
 
     Raises:
-        ImageFileError: The file is missing, unreadable, not such an image, damaged, animated or too large.
-        InvalidInputError: ``path`` is not a path, or ``max_pixels`` is not a positive integer.
+        ImageFileError: As :func:`~art_crop.images.open_image`.
     """
-    _check_arguments(path, max_pixels)
-    file = Path(path)
-    _check_file(file)
-    image = _identify(file, max_pixels)
-    with image:
-        _check_header(image, file, max_pixels)
-        yield image
+    if isinstance(photo, Photo):
+        return photo.jpeg_settings
+    with open_checked(photo, MAX_PIXELS) as opened:
+        return opened.jpeg.settings if opened.jpeg is not None else None
 
 
-def decode_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Pixels of an opened image as uint8 RGB of shape (H, W, 3), by the rules of the deployed cropper.
-
-    Palette, grey and bilevel are expanded; alpha is dropped without compositing; of 16 bits the high byte is taken;
-    CMYK goes through Pillow's ``convert("RGB")``; ICC profiles are ignored. EXIF orientation is **not** applied (see
-    :func:`apply_orientation`), except to TIFF files, which Pillow turns upright while decoding.
-
-    Raises:
-        ImageFileError: The pixels are truncated or damaged, their colour mode has no RGB meaning here (floating point,
-            Lab, integers beyond 16 bits), or they do not fit into memory.
-    """
-    name = getattr(image, "filename", "") or "the image"
-    try:
-        with _quiet():
-            image.load()
-            width, height = image.size
-            pixels = np.empty((height, width, 3), dtype=np.uint8)
-            # In strips, so that a large photo needs no second full copy in between.
-            rows = max(1, _STRIP_PIXELS // width)
-            for top in range(0, height, rows):
-                bottom = min(top + rows, height)
-                pixels[top:bottom] = _strip_rgb(image.crop((0, top, width, bottom)))
-    except _UnsupportedModeError as error:
-        raise ImageFileError(f"{name} {error}") from None
-    except MemoryError as error:
-        raise ImageFileError(f"{name} does not fit into memory: {image.size[0]}×{image.size[1]} pixels") from error
-    except Exception as error:  # decoders meet hostile bytes: OSError, SyntaxError, struct.error, zlib.error and more
-        raise ImageFileError(f"{name} is truncated or damaged ({_reason(error)}); {_ALLOWED}") from error
-    return pixels
-
-
-class _UnsupportedModeError(Exception):
-    """A colour mode without RGB meaning here."""
-
-
-def _strip_rgb(strip: Image.Image) -> NDArray[Any]:
-    """One strip as RGB or as grey of shape (h, w, 1), which broadcasts."""
-    mode = strip.mode
-    if mode == "I" or mode.startswith("I;16"):
-        values = np.asarray(strip)
-        if mode == "I" and (values.min() < 0 or values.max() > 0xFFFF):
-            raise _UnsupportedModeError("has grey values beyond 16 bits; allowed: 8 or 16 bits per channel")
-        return (values >> 8).astype(np.uint8)[:, :, None]
-    if mode == "F" or mode == "LAB":
-        what = "floating-point grey" if mode == "F" else "Lab"
-        raise _UnsupportedModeError(
-            f"has {what} pixels; allowed: grey, palette, RGB or CMYK of 8 or 16 bits per channel"
-        )
-    # Otherwise Pillow may warn of, or map colours for, a transparency that is dropped anyway.
-    strip.info.pop("transparency", None)
-    return np.asarray(strip if mode == "RGB" else strip.convert("RGB"))
-
-
-def _has_alpha(image: Image.Image) -> bool:
-    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
-
-
-def _check_arguments(path: object, max_pixels: object) -> None:
-    if not isinstance(path, (str, os.PathLike)):
-        raise InvalidInputError(f"path must be a str or os.PathLike, not {type(path).__name__}")
-    if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1:
-        raise InvalidInputError(f"max_pixels must be a positive integer, not {max_pixels!r}")
-
-
-def _check_file(file: Path) -> None:
-    try:
-        status = file.stat()
-    except FileNotFoundError:
-        raise ImageFileError(f"{file} does not exist; {_ALLOWED}") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ImageFileError(f"{str(file)!r} cannot be read ({_reason(error)}); {_ALLOWED}") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise ImageFileError(f"{file} is a folder; {_ALLOWED}")
-    if not stat.S_ISREG(status.st_mode):  # a pipe or a device might block for ever
-        raise ImageFileError(f"{file} is not a regular file; {_ALLOWED}")
-    if status.st_size == 0:
-        raise ImageFileError(f"{file} is empty (0 bytes); {_ALLOWED}")
-
-
-def _identify(file: Path, max_pixels: int) -> Image.Image:
-    try:
-        with _quiet():
-            return Image.open(file, formats=[name for name in FORMATS if name != "MPO"])  # JPEG's opener finds MPO
-    except UnidentifiedImageError as error:
-        raise ImageFileError(
-            f"{file} is not an image that is read here, or its header is damaged; {_ALLOWED}"
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise ImageFileError(f"{file} has too many pixels; allowed: at most {max_pixels:,}") from error
-    except PermissionError as error:
-        raise ImageFileError(f"{file} cannot be read (no permission); {_ALLOWED}") from error
-    except Exception as error:  # see decode_rgb
-        raise ImageFileError(f"{file} is damaged ({_reason(error)}); {_ALLOWED}") from error
-
-
-def _check_header(image: Image.Image, file: Path, max_pixels: int) -> None:
-    width, height = image.size
-    if width < 1 or height < 1:
-        raise ImageFileError(f"{file} has no pixels ({width}×{height}); {_ALLOWED}")
-    if width * height > max_pixels:
-        raise ImageFileError(
-            f"{file} has {width}×{height} = {width * height:,} pixels; allowed: at most {max_pixels:,}"
-        )
-    try:
-        with _quiet():
-            # A multi-picture JPEG is a camera's photo with a second view or a preview, not an animation.
-            animated = image.format != "MPO" and bool(getattr(image, "is_animated", False))
-    except Exception as error:  # see decode_rgb; GIF looks for its next frame here
-        raise ImageFileError(f"{file} is damaged ({_reason(error)}); {_ALLOWED}") from error
-    if animated:
-        raise ImageFileError(f"{file} has more than one frame (an animation or several pages); {_ALLOWED}")
-
-
-def _reason(error: Exception) -> str:
-    """The first line of an error, without a full stop; its type where it says nothing."""
-    text = (getattr(error, "strerror", None) or str(error)).strip().split("\n")[0].rstrip(".")
-    return text or type(error).__name__
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Pillow's warnings (decompression bomb, damaged tags) to ourselves: we check and report in our own words."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _bits(opened: OpenedImage, file: Path) -> int:
+    """Bits per channel in the file."""
+    image: Image.Image = opened.image
+    if opened.png is not None:
+        return opened.png.header[8]
+    if image.format == "TIFF":
+        return int(np.max(image.tag_v2.get(258, 1)))  # type: ignore[attr-defined]
+    if image.format == "HEIF":
+        return int(image.info.get("bit_depth", 8))
+    if image.format == "AVIF":
+        with file.open("rb") as stream:
+            head = stream.read(65_536)
+        # AV1 in ISO BMFF, 2.3.3: after a byte of version and one of profile and level, 0x40 is 10 bits and 0x20 12.
+        start = head.find(b"av1C")
+        flags = head[start + 6] if 0 <= start < len(head) - 6 else 0
+        return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+    return 8

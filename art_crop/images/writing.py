@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from art_crop.errors import InvalidInputError, OutputError
+from art_crop.images.embedding import jfif_density, jpeg_segments_of, png_chunks_of
+from art_crop.images.jpeg_file import jpeg_segments
+from art_crop.images.png_file import insert_chunks
 from art_crop.images.reading import Photo
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
@@ -25,7 +28,7 @@ _JPEG_SUFFIXES = (".jpg", ".jpeg")
 _RUN_LENGTHS, _SEARCH = {"compress_type": zlib.Z_RLE}, {"compress_level": 3}
 _BAND = 8
 _JPEG_SIDE = 65_535
-_JPEG_EXIF = 65_533
+_JFIF, _DENSITY = 0xE0, slice(13, 18)
 _REASONS = {
     getattr(errno, "EDQUOT", errno.ENOSPC): "the disk quota is used up",  # Windows has none
     errno.ENOSPC: "the disk is full",
@@ -40,20 +43,38 @@ _REASONS = {
 
 
 def encode_png(pixels: NDArray[np.uint8], like: Photo | None = None) -> bytes:
-    """PNG file of uint8 RGB pixels of shape (H, W, 3), lossless, with the EXIF and ICC of ``like``.
+    """Encode uint8 RGB pixels of shape (H, W, 3) as a PNG, lossless, with the metadata of ``like``.
 
     A photo's noise leaves deflate nothing to find but runs, and looking for more takes five times as long. So photos
     are compressed by run lengths, and pictures that repeat themselves (drawings, screenshots) by a search.
 
     Args:
         pixels: uint8 of shape (H, W, 3).
-        like: Photo whose metadata is kept.
+        like: Photo whose metadata is kept, and where the size is the same, its transparency with the very pixels that
+            it hides. Grey pixels of a grey photo stay grey. See :func:`dropped_metadata` for what is not kept.
 
     Raises:
         InvalidInputError: The pixels have another dtype or shape, or are empty.
     """
-    image = _image(pixels)
-    return _png(image, **_metadata(like), **_compression(image))
+    check_pixels(pixels)
+    image = _png_image(pixels, like)
+    chunks = [] if like is None else png_chunks_of(like.metadata, image.size, image.mode)[0]
+    return insert_chunks(_png(image, **_compression(image)), chunks)
+
+
+def _png_image(pixels: NDArray[np.uint8], like: Photo | None) -> Image.Image:
+    """The picture in the colour mode of the PNG: L, LA, RGB or RGBA."""
+    if like is not None:
+        pixels = like.keep_invisible(pixels)
+        channels: NDArray[np.uint8] = pixels[:, :, :1] if like.grey and _all_grey(pixels) else pixels
+        if like.alpha is not None and like.alpha.shape == pixels.shape[:2]:
+            channels = np.dstack([channels, like.alpha])
+        pixels = channels[:, :, 0] if channels.shape[2] == 1 else channels
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _all_grey(pixels: NDArray[np.uint8]) -> bool:
+    return bool((pixels[:, :, :1] == pixels[:, :, 1:]).all())
 
 
 def _compression(image: Image.Image) -> dict[str, int]:
@@ -77,13 +98,12 @@ def _png(image: Image.Image, **options: Any) -> bytes:
 def encode_jpeg(
     pixels: NDArray[np.uint8], quality: int = 75, like: Photo | None = None, *, subsampling: str | None = None
 ) -> bytes:
-    """JPEG file of uint8 RGB pixels, with the EXIF and ICC of ``like``.
+    """Encode uint8 RGB pixels as a JPEG with the metadata of ``like``.
 
     Args:
         pixels: uint8 of shape (H, W, 3), at most 65,535 on a side.
         quality: libjpeg's quality, 1 to 100; Pillow's default is 75.
-        like: Photo whose metadata is kept. An EXIF block of more than 65,533 bytes does not fit into a JPEG and is left
-            out.
+        like: Photo whose metadata is kept; see :func:`dropped_metadata` for what is not.
         subsampling: "4:4:4", "4:2:2" or "4:2:0"; ``None`` is Pillow's default, 4:2:0.
 
     Raises:
@@ -93,19 +113,71 @@ def encode_jpeg(
         raise InvalidInputError(f"quality must be an integer from 1 to 100, not {quality!r}")
     if subsampling is not None and subsampling not in SUBSAMPLINGS:
         raise InvalidInputError(f"subsampling must be None or one of {', '.join(SUBSAMPLINGS)}, not {subsampling!r}")
-    image = _image(pixels)
+    check_pixels(pixels)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
     if max(image.size) > _JPEG_SIDE:
         raise InvalidInputError(
             f"pixels of {image.size[0]}×{image.size[1]} do not fit into a JPEG; allowed: at most {_JPEG_SIDE} on a side"
         )
-    options = _metadata(like)
-    if len(options.get("exif", b"")) > _JPEG_EXIF:
-        del options["exif"]
-    if subsampling is not None:
-        options["subsampling"] = subsampling
+    options = {} if subsampling is None else {"subsampling": subsampling}
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=int(quality), **options)
-    return buffer.getvalue()
+    return with_jpeg_metadata(buffer.getvalue(), like, image.size)
+
+
+def with_jpeg_metadata(jpeg: bytes, like: Photo | None, size: tuple[int, int]) -> bytes:
+    """Put a photo's metadata into a JPEG that was written here without any.
+
+    Args:
+        jpeg: The file; it begins with JFIF's segment.
+        like: The photo, or ``None``.
+        size: Width and height of the JPEG.
+    """
+    if like is None:
+        return jpeg
+    start = next(start for marker, start in jpeg_segments(jpeg) if marker != _JFIF)
+    head, density = bytearray(jpeg[:start]), jfif_density(like.metadata.density)
+    if density is not None:
+        head[_DENSITY] = density
+    return bytes(head) + jpeg_segments_of(like.metadata, size)[0] + jpeg[start:]
+
+
+def dropped_metadata(photo: Photo, suffix: str, pixels: NDArray[np.uint8] | None = None) -> tuple[str, ...]:
+    """Name everything of a photo that a file written like it does not have.
+
+    Args:
+        photo: The photo, as ``like`` of :func:`encode_png`, :func:`encode_jpeg` or :func:`save_photo`.
+        suffix: ".png", ".jpg" or ".jpeg".
+        pixels: uint8 (H, W, 3) that are written; ``None``: the photo's own.
+
+    Returns:
+        Names such as "EXIF thumbnail", "gain map" or "PNG gAMA in a JPEG"; none where all is kept.
+
+    Raises:
+        InvalidInputError: Another suffix, or pixels of another kind.
+    """
+    suffix = suffix.lower()
+    if suffix not in (".png", *_JPEG_SUFFIXES):
+        raise InvalidInputError(f"suffix must be .png, .jpg or .jpeg, not {suffix!r}")
+    pixels = photo.pixels if pixels is None else pixels
+    check_pixels(pixels)
+    size = (pixels.shape[1], pixels.shape[0])
+    grey = photo.grey and suffix == ".png" and _all_grey(photo.keep_invisible(pixels))
+    alpha = photo.alpha is not None and suffix == ".png" and photo.alpha.shape == pixels.shape[:2]
+    names = list(photo.metadata.dropped)
+    if suffix == ".png":
+        names += png_chunks_of(photo.metadata, size, ("L" if grey else "RGB") + "A" * alpha)[1]
+    else:
+        names += jpeg_segments_of(photo.metadata, size)[1]
+    if photo.alpha is not None and not alpha and photo.alpha.min() < 255:
+        names.append("transparency")
+    if photo.grey and not grey:
+        names.append("grey becomes colour")
+    if photo.bits > 8:
+        names.append(f"{photo.bits} bits per channel become 8")
+    if photo.colour_mode == "CMYK":
+        names.append("CMYK becomes RGB")
+    return tuple(dict.fromkeys(names))
 
 
 def save_photo(
@@ -116,7 +188,7 @@ def save_photo(
     Args:
         path: Ends in .png, .jpg or .jpeg (any case).
         pixels: uint8 RGB of shape (H, W, 3), upright.
-        like: Photo whose EXIF and ICC are kept.
+        like: Photo whose metadata is kept.
         quality: JPEG quality, 1 to 100; ``None`` is 95. Not for PNG.
 
     Raises:
@@ -229,15 +301,3 @@ def check_pixels(pixels: object) -> None:
         raise InvalidInputError(f"pixels must be a uint8 array of shape (H, W, 3), not {given}")
     if pixels.size == 0:
         raise InvalidInputError(f"pixels must have at least one pixel, not shape {pixels.shape}")
-
-
-def _image(pixels: NDArray[np.uint8]) -> Image.Image:
-    check_pixels(pixels)
-    return Image.fromarray(np.ascontiguousarray(pixels))
-
-
-def _metadata(like: Photo | None) -> dict[str, Any]:
-    if like is None:
-        return {}
-    kept = {"exif": like.exif, "icc_profile": like.icc}
-    return {key: value for key, value in kept.items() if value}
