@@ -17,8 +17,8 @@ ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Sof
 
 
 def layer_names(model: nn.Module) -> list[str]:
-    """Names of the modules that hold no others, in the order in which the model lists them."""
-    return [name for name, module in model.named_modules() if name and not list(module.children())]
+    """Names of the modules that hold no others, in the order in which the model lists them; "" is the model itself."""
+    return [name for name, module in model.named_modules() if not list(module.children())]
 
 
 def layer_called(model: nn.Module, layer: object) -> str:

@@ -48,7 +48,7 @@ def placed(model: nn.Module, device: torch.device) -> nn.Module:
     tensors = [*model.named_parameters(), *model.named_buffers()]
     unset = [name for name, tensor in tensors if is_lazy(tensor)]
     if unset:
-        raise InvalidInputError(f"model: {unset[0]} has no shape yet; run the lazy module on a photo before it is wrapped")
+        raise InvalidInputError(f"model: {unset[0]} has no shape yet; run the lazy module once before it is wrapped")
     empty = [name for name, tensor in tensors if tensor.is_meta]
     if empty and device.type != "meta":
         raise InvalidInputError(f"model: {empty[0]} is on the meta device and has no values; load the weights first")
