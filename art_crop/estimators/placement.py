@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from art_crop.errors import InvalidInputError
 
-__all__ = ["device_type", "frozen", "placed", "resolve_device"]
+__all__ = ["check_weights", "device_type", "frozen", "resolve_device"]
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -39,20 +39,18 @@ def device_type(device: torch.device) -> str:
     return "cpu" if device.type == "cpu" else "gpu"
 
 
-def placed(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on the device; its weights keep their layout, for a model may depend on it, and others may share them.
+def check_weights(model: nn.Module) -> None:
+    """Check that all weights have values.
 
     Raises:
-        InvalidInputError: Weights without values: of lazy modules that have not run yet, or on the meta device.
+        InvalidInputError: Those of a lazy module that has not run yet, or on the meta device, have none.
     """
     tensors = [*model.named_parameters(), *model.named_buffers()]
-    unset = [name for name, tensor in tensors if is_lazy(tensor)]
-    if unset:
-        raise InvalidInputError(f"model: {unset[0]} has no shape yet; run the lazy module once before it is wrapped")
-    empty = [name for name, tensor in tensors if tensor.is_meta]
-    if empty and device.type != "meta":
-        raise InvalidInputError(f"model: {empty[0]} is on the meta device and has no values; load the weights first")
-    return model.to(device)
+    for name, tensor in tensors:
+        if is_lazy(tensor):
+            raise InvalidInputError(f"model: {name} has no shape yet; run the lazy module once before it is wrapped")
+        if tensor.is_meta:
+            raise InvalidInputError(f"model: {name} is on the meta device and has no values; load the weights first")
 
 
 _held = threading.local()
@@ -91,7 +89,10 @@ def frozen(model: nn.Module) -> Iterator[None]:
         return
     # One walk through the modules, and only what differs is touched.
     modules = list(model.modules())
-    parameters = [p for module in modules for p in module._parameters.values() if p is not None]
+    # Those made in inference mode have no gradients, and their flags cannot be set back outside of it.
+    parameters = [
+        p for module in modules for p in module._parameters.values() if p is not None and not p.is_inference()
+    ]
     with _lock:
         for module in modules:
             _count(module, module.training)

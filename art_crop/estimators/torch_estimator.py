@@ -45,7 +45,7 @@ from art_crop.estimators.passes import (
     photos_numbered,
     run,
 )
-from art_crop.estimators.placement import device_type, frozen, placed, resolve_device
+from art_crop.estimators.placement import check_weights, device_type, frozen, resolve_device
 from art_crop.functional.gradcam import grad_cam
 from art_crop.functional.precision import exact_float32, gradient_autocast
 from art_crop.models.jpeg_path import through_jpeg
@@ -136,13 +136,14 @@ class TorchEstimator(PyTorchEstimator):
         self._input_shape = default_input_shape(channels_first) if input_shape is None else input_shape
         self.micro_batch, self.gradient_dtype = micro_batch, gradient_dtype
         self._check_params()
-        self._model = placed(model, target)
+        self._model = model.to(target)
 
     def _check_params(self) -> None:
         super()._check_params()
         check_shape_and_range(self)
         if not isinstance(self.model, nn.Module):
             raise InvalidInputError(f"model: a torch.nn.Module is needed, not {type(self.model).__name__}")
+        check_weights(self.model)
         if self.device_type != device_type(self.device):
             raise InvalidInputError(
                 f"device_type: the model is on {self.device}, so it is {device_type(self.device)!r}; "
@@ -160,7 +161,7 @@ class TorchEstimator(PyTorchEstimator):
         """
         set_params_or_none(self, super().set_params, kwargs)
         if "model" in kwargs:
-            self._model = placed(self.model, self.device)
+            self._model = self.model.to(self.device)
             self.name = self.weights_sha256 = None
 
     # -- what a task adds ----------------------------------------------------------------------------------------------
@@ -555,7 +556,7 @@ class TorchEstimator(PyTorchEstimator):
                 reset = getattr(module, "reset_parameters", None)
                 if callable(reset):
                     reset()
-        clone._model = placed(model, clone.device)
+        clone._model = model.to(clone.device)
         clone.name = clone.weights_sha256 = None
         return clone
 
@@ -573,7 +574,7 @@ class TorchEstimator(PyTorchEstimator):
         except InvalidInputError:
             self._device = torch.device("cpu")  # pickled on a GPU, opened where there is none
         self._device_type = device_type(self._device)
-        self._model = placed(self._model, self._device)
+        self._model = self._model.to(self._device)
 
 
 def rows_of_numbers(y: object, count: int, name: str = "y") -> Tensor:
