@@ -27,6 +27,7 @@ from art_crop.checks import check_choice, check_int, check_mask, check_number, r
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.base import Evaluation
 from art_crop.estimators.blackbox import BlackBox
+from art_crop.estimators.passes import photos_numbered
 from art_crop.estimators.placement import frozen
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.estimators.torch_estimator import TorchEstimator
@@ -80,7 +81,8 @@ class Batch:
     def evaluate(self, photos: Tensor, indices: Sequence[int] | None = None) -> Evaluation:
         """Ask the model that decides about some of the photos; all of them by default."""
         objective = self.objective if indices is None else self.objective.take(indices)
-        verdict: Evaluation = self.oracle.evaluate(photos, objective)
+        with photos_numbered(range(len(self)) if indices is None else indices):
+            verdict: Evaluation = self.oracle.evaluate(photos, objective)
         return verdict
 
 
@@ -212,11 +214,11 @@ class PhotoAttack(EvasionAttack):
             self.__dict__.update(before)
             raise
 
-    def generate(self, x: Array, y: Any = None, *, mask: Any = None, constraint: Any = None, **kwargs: Any) -> Array:
+    def generate(self, x: Any, y: Any = None, *, mask: Any = None, constraint: Any = None, **kwargs: Any) -> Any:
         """Perturb photos so that each meets its objective.
 
         Args:
-            x: Photos, float32, in the estimator's layout and range.
+            x: Photos in the estimator's layout and range, or a tensor (N, 3, H, W).
             y: An objective; or for saliency the regions (one ``Region``, a list of them, an array (N, 4) of x0, y0, x1,
                 y1 in fractions), for quality the scores to reach, for classification the labels to leave.
             mask: Where the perturbation may be, in [0, 1], broadcast to x; multiplied with the attack's own mask.
@@ -224,35 +226,41 @@ class PhotoAttack(EvasionAttack):
             **kwargs: None; unknown keywords are refused.
 
         Returns:
-            Photos of x's shape, float32; :attr:`results` says of each whether it succeeded.
+            Photos of x's shape, float32, a tensor where x is one; :attr:`results` says of each whether it succeeded.
 
         Raises:
-            InvalidInputError: Bad photos, objectives, masks or constraints; as many budgets as photos are needed.
+            InvalidInputError: Bad photos, objectives, masks or constraints; as many budgets as photos are needed; a
+                model whose answers or gradients are not finite, with the photos for which that is so.
         """
+        with torch.inference_mode(False):  # gradients are needed, whatever the caller is in
+            return self._generate(x, y, mask, constraint, kwargs)
+
+    def _generate(self, x: Any, y: Any, mask: Any, constraint: Any, kwargs: dict[str, Any]) -> Any:
         reject_unknown(kwargs, (), "generate")
         tensor = self.estimator.to_tensor(x)
         objective = self._objective(y, len(tensor))
         limits = self._limits(constraint, tensor.shape)
         budgets = self._budgets(len(tensor))
         masks = None if mask is None else self._user_mask(mask, x)
-        adversarial, self.results = tensor.clone(), []
+        adversarial, results = tensor.clone(), []
         bar = tqdm(total=len(tensor), desc=type(self).__name__, unit="photo", disable=not self.verbose)
         with bar, _frozen(self.estimator):
             for part in self.estimator.chunks(len(tensor)):
                 photos, indices = tensor[part], range(part.start, part.stop)
-                batch = self._batch(
-                    photos,
-                    objective.take(indices),
-                    budgets[part].tolist(),
-                    None if masks is None else masks[part],
-                    None if limits is None else limits.take(indices),
-                )
-                for i, (candidate, result) in enumerate(self._search(batch)):
-                    adversarial[part.start + i] = batch.spaces[i].photo(candidate)
-                    self.results.append(result.measured(adversarial[part.start + i] - photos[i]))
+                with photos_numbered(indices):
+                    batch = self._batch(
+                        photos,
+                        objective.take(indices),
+                        budgets[part].tolist(),
+                        None if masks is None else masks[part],
+                        None if limits is None else limits.take(indices),
+                    )
+                    for i, (candidate, result) in enumerate(self._search(batch)):
+                        adversarial[part.start + i] = batch.spaces[i].photo(candidate)
+                        results.append(result.measured(adversarial[part.start + i] - photos[i]))
                 bar.update(len(indices))
-        array: Array = self.estimator.to_array(adversarial)
-        return array
+        self.results = results
+        return adversarial.to(x.device) if isinstance(x, Tensor) else self.estimator.to_array(adversarial)
 
     def generate_levels(self, pixels: Array, y: Any) -> Array:
         """Perturb one photo in whole grey levels; as :meth:`generate`, without any copy of it in floating point.
@@ -283,7 +291,7 @@ class PhotoAttack(EvasionAttack):
         The candidate's photo is the space's affair; :attr:`results` has one entry, whose norms are NaN.
         """
         batch = self._reduced([space], self._objective(y, 1), self._budgets(1).tolist(), None, size)
-        with _frozen(self.estimator):
+        with torch.inference_mode(False), _frozen(self.estimator):
             ((candidate, result),) = self._search(batch)
         self.results = [result]
         return candidate
@@ -453,9 +461,9 @@ class PhotoAttack(EvasionAttack):
             raise InvalidInputError(f"eps: one number, or {count} of them (one a photo), is needed, not {len(eps)}")
         return np.broadcast_to(eps, count)
 
-    def _user_mask(self, mask: Any, x: Array) -> Tensor:
-        full = check_mask(mask, x.shape)
-        full = full if self.estimator.channels_first else full.transpose(0, 3, 1, 2)
+    def _user_mask(self, mask: Any, x: Any) -> Tensor:
+        full = check_mask(mask.detach().cpu().numpy() if isinstance(mask, Tensor) else mask, tuple(x.shape))
+        full = full if self.estimator.channels_first or isinstance(x, Tensor) else full.transpose(0, 3, 1, 2)
         return torch.from_numpy(np.array(full, order="C")).to(self.estimator.device)  # a copy, for it may be read-only
 
 

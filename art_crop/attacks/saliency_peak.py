@@ -28,6 +28,7 @@ from art_crop.attacks.space import Candidate, PhotoSpace, Space
 from art_crop.checks import check_choice, check_int, check_number
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.activations import layer_called
+from art_crop.estimators.passes import photos_numbered
 from art_crop.estimators.torch_estimator import TorchEstimator
 from art_crop.functional.norms import unit
 
@@ -229,7 +230,8 @@ class SaliencyPeakFGM(PhotoAttack):
         none that is the source model's own, at these photos.
         """
         own = self.success_oracle is None
-        gradient, success, loss = source(photos, batch.objective.take(indices), decide and own)
+        with photos_numbered(indices):
+            gradient, success, loss = source(photos, batch.objective.take(indices), decide and own)
         apart = decide and (success is None or not own)
         if apart:
             success = batch.evaluate(photos, indices).success

@@ -114,7 +114,7 @@ class PhotoSpace:
         if not exact and self.norm == "2" and self.constraint is None:
             size = eps / float(direction.norm().clamp_min(1e-30))
             return Candidate(torch.add(self.grid, direction, alpha=size).clamp_(*self.clip))
-        budgets = torch.tensor([eps], device=self.grid.device)
+        budgets = self.grid.new_tensor([eps])
         moved = add_scaled(self.grid[None], direction[None], budgets, self.norm, clip=(self.low, self.high))[0]
         moved = self._rounded(moved, eps) if self.quantize else moved
         if self.constraint is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +17,8 @@ ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Sof
 
 
 def layer_names(model: nn.Module) -> list[str]:
-    """Names of the modules that hold no others, in the order in which the model lists them."""
-    return [name for name, module in model.named_modules() if name and not list(module.children())]
+    """Names of the modules that hold no others, in the order in which the model lists them; "" is the model itself."""
+    return [name for name, module in model.named_modules() if not list(module.children())]
 
 
 def layer_called(model: nn.Module, layer: object) -> str:
@@ -36,14 +37,17 @@ def layer_called(model: nn.Module, layer: object) -> str:
 
 @contextmanager
 def watched(model: nn.Module, name: str) -> Iterator[Callable[[], Tensor]]:
-    """Gives a function that returns the layer's latest output, once; the hook is removed whatever happens.
+    """Gives a function that returns the layer's latest output in this thread, once; the hook is always removed.
 
     Raises:
         InvalidInputError: From that function: the layer did not run, or gave no tensor.
     """
     latest: list[Any] = []
+    thread = threading.get_ident()
 
     def keep(module: nn.Module, inputs: Any, output: Any) -> None:
+        if threading.get_ident() != thread:
+            return  # another thread's pass through the same model
         # The latest call counts where a layer is used twice; a clone, for the next layer may work in place.
         latest[:] = [output.clone() if isinstance(output, Tensor) else output]
 

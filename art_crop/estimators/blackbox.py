@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from art_crop.estimators.base import (
     photo_batch,
     set_params_or_none,
 )
+from art_crop.estimators.passes import NotFiniteError, photos_numbered
 from art_crop.estimators.saliency import PlainRule, crops_of
 from art_crop.geometry import DEFAULT_RATIOS, Window, check_ratios, crop_window
 from art_crop.models.cropper import FilePrediction, file_prediction
@@ -36,6 +38,7 @@ __all__ = ["BlackBox", "BlackBoxQualityRegressor", "BlackBoxSaliencyRegressor"]
 Array = np.ndarray[Any, Any]
 Answer = Literal["map", "point", "crops"]
 _AT_ONCE = 16
+_COUNTING = threading.Lock()
 
 
 class BlackBox(RegressorMixin, NeuralNetworkMixin, BaseEstimator):
@@ -62,6 +65,8 @@ class BlackBox(RegressorMixin, NeuralNetworkMixin, BaseEstimator):
     weights_sha256: str | None = None
     slack: float = 1e-5
     device = torch.device("cpu")
+    _promised = 0
+    """Queries that calls in progress have set aside and not asked yet."""
     estimator_params: ClassVar[list[str]] = [
         *BaseEstimator.estimator_params,
         *NeuralNetworkMixin.estimator_params,
@@ -119,8 +124,8 @@ class BlackBox(RegressorMixin, NeuralNetworkMixin, BaseEstimator):
         """Start counting from 0 again."""
         self.query_count = 0
 
-    def predict(self, x: Array, batch_size: int = 128, **kwargs: Any) -> Array:
-        """Ask about photos: answers float32, one row a photo; each photo is one query.
+    def predict(self, x: Any, batch_size: int = 128, **kwargs: Any) -> Any:
+        """Ask about photos: answers float32, one row a photo; each photo is one query; tensor in, tensor out.
 
         Raises:
             InvalidInputError: Photos of a wrong layout, type or range; an answer of a wrong shape or not finite.
@@ -128,24 +133,46 @@ class BlackBox(RegressorMixin, NeuralNetworkMixin, BaseEstimator):
         """
         check_keywords(kwargs, "predict")
         check_int(batch_size, "batch_size", at_least=1)
+        if isinstance(x, Tensor):
+            return torch.from_numpy(self.predict(self.to_array(x), batch_size)).to(x.device)
         x = check_photos(self, x)
-        if self.max_queries is not None and self.query_count + len(x) > self.max_queries:
-            raise QueryLimitError(
-                f"{len(x)} more queries after {self.query_count} would exceed the limit of {self.max_queries} "
-                "(max_queries)"
-            )
+        left = self._promise(len(x))
         rows = []
-        for start in range(0, len(x), batch_size):
-            # x is a copy already: somebody else's function cannot change the caller's photos.
-            batch, _ = self._apply_preprocessing(x[start : start + batch_size], None, fit=False)
-            self.query_count += len(batch)
-            rows.append(self._checked(_numbers(self.model(np.array(batch, np.float32, order="C"))), len(batch)))
+        try:
+            for start in range(0, len(x), batch_size):
+                # x is a copy already: somebody else's function cannot change the caller's photos.
+                batch, _ = self._apply_preprocessing(x[start : start + batch_size], None, fit=False)
+                self._count(len(batch))
+                left -= len(batch)
+                with photos_numbered(range(start, start + len(batch))):
+                    answer = _numbers(self.model(np.array(batch, np.float32, order="C")))
+                    rows.append(self._checked(answer, len(batch)))
+        finally:
+            with _COUNTING:
+                self._promised -= left
         if len({row.shape[1:] for row in rows}) > 1:
             raise InvalidInputError(
                 "predict_fn: answers of one shape are needed, not of several for photos of one size"
             )
         answers: Array = self._apply_postprocessing(np.concatenate(rows), fit=False)
         return answers
+
+    def _promise(self, count: int) -> int:
+        """Set queries aside, for several threads may ask at once and together not exceed the limit."""
+        with _COUNTING:
+            if self.max_queries is not None and self.query_count + self._promised + count > self.max_queries:
+                raise QueryLimitError(
+                    f"{count} more queries after {self.query_count} would exceed the limit of {self.max_queries} "
+                    "(max_queries)"
+                )
+            self._promised += count
+        return count
+
+    def _count(self, count: int) -> None:
+        """Count queries that were set aside."""
+        with _COUNTING:
+            self.query_count += count
+            self._promised -= count
 
     @abstractmethod
     def _checked(self, answer: Array, count: int) -> Array:
@@ -155,8 +182,9 @@ class BlackBox(RegressorMixin, NeuralNetworkMixin, BaseEstimator):
     def _as_output(self, answer: Array, size: tuple[int, int]) -> Any:
         """What objectives are called with, from answers for photos (width, height)."""
 
-    def output(self, x: Array) -> Any:
-        """Ask about numpy photos, and give what objectives are called with; each photo is one query."""
+    def output(self, x: Tensor | Array) -> Any:
+        """Ask about photos, numpy or tensor, and give what objectives are called with; each photo is one query."""
+        x = self.to_array(x) if isinstance(x, Tensor) else x
         answer = self.predict(x)
         return self._as_output(answer, (x.shape[3], x.shape[2]) if self.channels_first else (x.shape[2], x.shape[1]))
 
@@ -203,9 +231,9 @@ class BlackBox(RegressorMixin, NeuralNetworkMixin, BaseEstimator):
         size = min(_AT_ONCE, at_most or _AT_ONCE)
         return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
-    def to_tensor(self, x: Array, name: str = "x") -> Tensor:
-        """Check numpy photos and turn them into a float32 tensor (N, 3, H, W); errors as ``predict``."""
-        photos = check_photos(self, x, name)
+    def to_tensor(self, x: Array | Tensor, name: str = "x") -> Tensor:
+        """Check photos, numpy or tensor, and give them as a float32 tensor (N, 3, H, W); errors as ``predict``."""
+        photos = check_photos(self, self.to_array(x) if isinstance(x, Tensor) else x, name)
         return torch.from_numpy(np.ascontiguousarray(photos if self.channels_first else photos.transpose(0, 3, 1, 2)))
 
     def to_array(self, x: Tensor) -> Array:
@@ -254,8 +282,12 @@ def _numbers(answer: object) -> Array:
 
 
 def _finite(answer: Array, expected: str, good: bool) -> Array:
-    if not good or not np.isfinite(answer).all():
+    if not good:
         raise InvalidInputError(f"predict_fn: finite answers of shape {expected} are needed, not {answer.shape}")
+    bad = ~np.isfinite(answer).reshape(len(answer), -1).all(1)
+    if bad.any():
+        what = f"predict_fn: finite answers of shape {expected} are needed; it gives NaN or infinity"
+        raise NotFiniteError(what, np.flatnonzero(bad).tolist())
     return answer
 
 

@@ -8,7 +8,6 @@ evaluation mode with gradients in its parameters, and takes NaN and uint8 photos
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,9 +20,9 @@ from torch import Tensor, nn
 from art_crop.checks import check_int, check_number
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.base import check_keywords, default_input_shape
-from art_crop.estimators.placement import frozen
+from art_crop.estimators.passes import photos_numbered
 from art_crop.estimators.torch_estimator import GRADIENT_DTYPES, TorchEstimator, rows_of_numbers
-from art_crop.functional.precision import exact_float32, gradient_autocast
+from art_crop.functional.precision import gradient_autocast
 from art_crop.objectives import LabelDistance, Objective
 
 __all__ = ["PyTorchPhotoClassifier"]
@@ -105,11 +104,14 @@ class PyTorchPhotoClassifier(TorchEstimator, PyTorchClassifier):
         check_keywords({name: value for name, value in kwargs.items() if name not in ("logits", "sampling")}, where)
 
     def _output(self, x: Tensor) -> Tensor:
-        logits = self.model(x)
-        if not isinstance(logits, Tensor) or logits.shape != (len(x), self.nb_classes):
-            shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise InvalidInputError(f"model: an output (N, {self.nb_classes}) is needed, not {shape}")
-        return logits.float()
+        logits = self._run(x)
+        if logits.shape != (len(x), self.nb_classes):
+            raise InvalidInputError(f"model: an output (N, {self.nb_classes}) is needed, not {tuple(logits.shape)}")
+        return logits
+
+    @property
+    def _minus_infinity(self) -> bool:
+        return True  # a class that is ruled out
 
     def _prediction(self, output: Tensor) -> Tensor:
         return output
@@ -165,18 +167,14 @@ class PyTorchPhotoClassifier(TorchEstimator, PyTorchClassifier):
         tensor = self._checked(x)
         wanted = self._classes(label, len(tensor))
         parts = []
-        with ExitStack() as stack:
-            stack.enter_context(frozen(self.model))
-            stack.enter_context(exact_float32(self.device))
-            stack.enter_context(torch.enable_grad())
+        with self._running(gradients=True):
             for chunk in self.chunks(len(tensor)):
                 photos = tensor[chunk].detach().to(self.device).requires_grad_()
-                with gradient_autocast(self.device, GRADIENT_DTYPES[self.gradient_dtype]):
-                    logits = self.forward_output(photos)
-                columns = logits.gather(1, wanted[chunk]).sum(0)
-                rows = [
-                    torch.autograd.grad(c, photos, retain_graph=k + 1 < len(columns))[0] for k, c in enumerate(columns)
-                ]
+                with photos_numbered(range(len(tensor))[chunk]):
+                    with gradient_autocast(self.device, GRADIENT_DTYPES[self.gradient_dtype]):
+                        logits = self.forward_output(photos)
+                    columns = logits.gather(1, wanted[chunk]).sum(0)
+                    rows = [self._gradient(c, photos, again=k + 1 < len(columns)) for k, c in enumerate(columns)]
                 parts.append(torch.stack(rows, 1))
         gradient = torch.cat(parts)
         if isinstance(x, Tensor):
@@ -197,8 +195,8 @@ class PyTorchPhotoClassifier(TorchEstimator, PyTorchClassifier):
 
     def _predict_framework(self, x: Tensor, y: Any = None) -> tuple[Tensor, Any]:
         """Logits with their graph, for ART's attacks that differentiate through the model themselves; y as it came."""
-        with frozen(self.model), exact_float32(self.device):
-            return torch.cat([self.forward_output(x[chunk].to(self.device)) for chunk in self.chunks(len(x))]), y
+        with self._running(gradients=torch.is_grad_enabled()):
+            return torch.cat([logits for _, logits in self._outputs(x)]), y
 
     def custom_loss_gradient(
         self, loss_fn: Callable[..., Tensor], x: Any, y: Any, layer_name: int | str, training_mode: bool = False
@@ -207,9 +205,9 @@ class PyTorchPhotoClassifier(TorchEstimator, PyTorchClassifier):
         check_keywords({"training_mode": training_mode}, "custom_loss_gradient")
         photos = self._checked(x).detach().clone().requires_grad_()
         guide = self.get_activations(self._checked(y).detach(), layer_name, framework=True).detach()
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
             apart = loss_fn(self.get_activations(photos, layer_name, framework=True) - guide, p=2)
-            (gradient,) = torch.autograd.grad(apart, photos)
+            gradient = self._gradient(apart, photos)
         return gradient if isinstance(x, Tensor) else self.to_array(gradient)
 
     def fit_generator(self, generator: Any, nb_epochs: int = 20, **kwargs: Any) -> None:

@@ -23,10 +23,11 @@ def apply_step(x: Tensor, step: Any) -> Tensor:
         numpy_result: Tensor = _NumpyStep.apply(x, step)  # type: ignore[no-untyped-call]
         return numpy_result
     here = x.to(step.device)
-    result: Tensor = step.forward(here)[0].to(x.device)
+    # It may work in place, so each call gets a copy.
+    result: Tensor = step.forward(here.clone())[0].to(x.device)
     if type(step).estimate_forward is PreprocessorPyTorch.estimate_forward or not torch.is_grad_enabled():
         return result
-    estimate: Tensor = step.estimate_forward(here).to(x.device)
+    estimate: Tensor = step.estimate_forward(here.clone()).to(x.device)
     return result.detach() + (estimate - estimate.detach())  # the exact value, the estimated gradient
 
 
@@ -41,5 +42,5 @@ class _NumpyStep(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        estimated = ctx.step.estimate_gradient(ctx.x, gradient.cpu().numpy())
+        estimated = ctx.step.estimate_gradient(ctx.x.copy(), gradient.cpu().numpy().copy())
         return torch.from_numpy(np.array(estimated, np.float32, order="C")).to(gradient.device), None

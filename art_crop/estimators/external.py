@@ -192,7 +192,7 @@ def _ask_about_file(model: Any, path: str | Path) -> Any:
     from art_crop.images import load_photo
 
     height, width = load_photo(path).pixels.shape[:2]
-    model.query_count += 1
+    model._count(model._promise(1))
     return model._as_output(model._checked(model.asked.of_file(path), 1), (width, height))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from art.estimators.regression.regressor import RegressorMixin
 from torch import Tensor, nn
 
@@ -65,7 +64,7 @@ class PyTorchQualityRegressor(TorchEstimator, RegressorMixin):
         super()._check_params()
 
     def _output(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.model(x).float()
+        scores = self._run(x)
         if self.bin_values is not None:
             if scores.ndim != 2 or scores.shape[1] != len(self.bin_values):
                 raise InvalidInputError(
@@ -73,7 +72,7 @@ class PyTorchQualityRegressor(TorchEstimator, RegressorMixin):
                     f"not {tuple(scores.shape)}"
                 )
             # Not a matrix product, which autocast would compute in bfloat16.
-            return (scores * torch.tensor(self.bin_values, device=scores.device)).sum(1)
+            return (scores * scores.new_tensor(self.bin_values)).sum(1)
         return _flat(scores, "model: output")
 
     def predict_file(self, path: str | Path) -> float:

@@ -14,10 +14,8 @@ from torch import Tensor, nn
 
 from art_crop.checks import check_choice
 from art_crop.errors import InvalidInputError
-from art_crop.estimators.base import photo_batch
-from art_crop.estimators.placement import frozen
+from art_crop.estimators.passes import check_finite
 from art_crop.estimators.torch_estimator import TorchEstimator
-from art_crop.functional.precision import exact_float32
 from art_crop.geometry import DEFAULT_RATIOS, check_ratios
 from art_crop.models.cropper import CellPositions, Cropper, FilePrediction, file_prediction
 from art_crop.objectives import MapDistance, SaliencyOutput, Verdict
@@ -96,14 +94,14 @@ class PyTorchSaliencyRegressor(TorchEstimator, RegressorMixin):
 
     # -- from photos to maps -------------------------------------------------------------------------------------------
 
-    def forward_output(self, x: Tensor) -> SaliencyOutput:
-        """Predict maps for a micro-batch of tensor photos (n, 3, H, W), in a file's order; keeps the graph.
+    def _encoded_output(self, x: Tensor) -> SaliencyOutput:
+        """Maps for photos (n, 3, H, W), in a file's order.
 
         A cropper without defences decodes a JPEG at a fraction of its size; defences want all of its pixels.
         """
         quality = self._encoding_quality
         if not isinstance(self.model, Cropper) or (quality is not None and self.defences):
-            seen: SaliencyOutput = super().forward_output(x)
+            seen: SaliencyOutput = super()._encoded_output(x)
             return seen
         size = self._full_size or (x.shape[-1], x.shape[-2])
         return self.model.output(self.model.levels(self._unit(self._defended(x)), size, quality), size)
@@ -128,14 +126,17 @@ class PyTorchSaliencyRegressor(TorchEstimator, RegressorMixin):
             lossless = copy.copy(self.model)
             lossless.jpeg_quality = None
             return self.model.output(lossless.levels(self._unit(x), size), size)
-        saliency = self.model(x)
-        if not isinstance(saliency, Tensor) or not (
-            saliency.ndim == 3 or (saliency.ndim == 4 and saliency.shape[1] == 1)
-        ):
-            shape = tuple(saliency.shape) if isinstance(saliency, Tensor) else type(saliency).__name__
-            raise InvalidInputError(f"model: an output (N, h, w) or (N, 1, h, w) is needed, not {shape}")
-        maps = (saliency[:, 0] if saliency.ndim == 4 else saliency).float()
+        saliency = self._run(x)
+        if saliency.numel() == 0 or not (saliency.ndim == 3 or (saliency.ndim == 4 and saliency.shape[1] == 1)):
+            raise InvalidInputError(
+                f"model: an output (N, h, w) or (N, 1, h, w) is needed, not {tuple(saliency.shape)}"
+            )
+        maps = saliency[:, 0] if saliency.ndim == 4 else saliency
         return PlainRule(self.log_density).output(maps, size)
+
+    @property
+    def _minus_infinity(self) -> bool:
+        return self.rule.log_density  # a density of 0
 
     def _prediction(self, output: SaliencyOutput) -> Tensor:
         return output.saliency
@@ -195,10 +196,13 @@ class PyTorchSaliencyRegressor(TorchEstimator, RegressorMixin):
         Raises:
             ImageFileError: Not a readable photo.
         """
-        with frozen(self.model), exact_float32(self.device), torch.no_grad():
-            if isinstance(self.model, Cropper) and not self.preprocessing_operations:
-                return self.model.output_of_file(path)
-            return self._output(self._defended(photo_batch(path, self.clip_values).to(self.device)))
+        if not isinstance(self.model, Cropper) or self.preprocessing_operations:
+            seen: SaliencyOutput = super().output_of_file(path)
+            return seen
+        with self._running():
+            output = self.model.output_of_file(path)
+            check_finite(self.model, output.saliency, output.saliency.new_zeros(1, 1), minus_infinity=True)
+            return output
 
     def predict_file(self, path: str | Path, ratios: Sequence[float] | None = None) -> FilePrediction:
         """Predict salient point, crops and map of a file, by :meth:`output_of_file`.

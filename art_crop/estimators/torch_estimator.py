@@ -8,10 +8,11 @@ over :meth:`TorchEstimator.value_and_gradient` and :meth:`TorchEstimator.evaluat
 from __future__ import annotations
 
 import copy
+import threading
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
@@ -36,7 +37,15 @@ from art_crop.estimators.base import (
     set_params_or_none,
 )
 from art_crop.estimators.defended import apply_step
-from art_crop.estimators.placement import device_type, frozen, placed, resolve_device
+from art_crop.estimators.passes import (
+    check_finite,
+    check_gradient,
+    explained,
+    own_dtype,
+    photos_numbered,
+    run,
+)
+from art_crop.estimators.placement import check_weights, device_type, frozen, resolve_device
 from art_crop.functional.gradcam import grad_cam
 from art_crop.functional.precision import exact_float32, gradient_autocast
 from art_crop.models.jpeg_path import through_jpeg
@@ -46,6 +55,8 @@ __all__ = ["TorchEstimator", "rows_of_numbers"]
 
 Array = np.ndarray[Any, Any]
 Self = TypeVar("Self", bound="TorchEstimator")
+_REFITTING = threading.Lock()
+"""Held while the process's random state is another's."""
 GRADIENT_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -53,7 +64,9 @@ class TorchEstimator(PyTorchEstimator):
     """Common to saliency regressors, quality regressors and classifiers.
 
     Args:
-        model: Torch module, photos (N, 3, H, W) in ``clip_values`` -> its output.
+        model: Torch module, photos (N, 3, H, W) in ``clip_values`` -> its output. It is left as it was found, its
+            weights' layout too; ``model.to(memory_format=torch.channels_last)`` before makes most convolutions faster.
+            It gets photos in the type of its weights; half types cost precision near ties.
         input_shape: Shape of a photo without the batch, in the layout of ``channels_first``; -1 where any height or
             width is accepted. Default: three channels of any size. (ART's SquareAttack needs the size stated.)
         clip_values: Lowest and highest value of a pixel; the budgets of attacks are in the same units.
@@ -123,13 +136,14 @@ class TorchEstimator(PyTorchEstimator):
         self._input_shape = default_input_shape(channels_first) if input_shape is None else input_shape
         self.micro_batch, self.gradient_dtype = micro_batch, gradient_dtype
         self._check_params()
-        self._model = placed(model, target)
+        self._model = model.to(target)
 
     def _check_params(self) -> None:
         super()._check_params()
         check_shape_and_range(self)
         if not isinstance(self.model, nn.Module):
             raise InvalidInputError(f"model: a torch.nn.Module is needed, not {type(self.model).__name__}")
+        check_weights(self.model)
         if self.device_type != device_type(self.device):
             raise InvalidInputError(
                 f"device_type: the model is on {self.device}, so it is {device_type(self.device)!r}; "
@@ -147,7 +161,7 @@ class TorchEstimator(PyTorchEstimator):
         """
         set_params_or_none(self, super().set_params, kwargs)
         if "model" in kwargs:
-            self._model = placed(self.model, self.device)
+            self._model = self.model.to(self.device)
             self.name = self.weights_sha256 = None
 
     # -- what a task adds ----------------------------------------------------------------------------------------------
@@ -191,10 +205,54 @@ class TorchEstimator(PyTorchEstimator):
         """Predict what objectives are called with, for a micro-batch of tensor photos (n, 3, H, W); keeps the graph.
 
         In a file's order: the encoding, where there is one, then the defences, then the model.
+
+        Raises:
+            InvalidInputError: The model gives no such output, or numbers that are not finite.
         """
+        return self._finite(self._encoded_output(x), x)
+
+    def _encoded_output(self, x: Tensor) -> Any:
+        """What :meth:`forward_output` gives, unchecked."""
         if self.jpeg_quality is not None:
             x = self._through_jpeg(x)
         return self._output(self._defended(x))
+
+    def _finite(self, output: Any, x: Tensor) -> Any:
+        """The output, which must be of finite numbers."""
+        check_finite(self.model, self._prediction(output), x, minus_infinity=self._minus_infinity)
+        return output
+
+    @property
+    def _minus_infinity(self) -> bool:
+        """Whether -inf means something in a prediction."""
+        return False
+
+    def _run(self, x: Tensor) -> Tensor:
+        """The network's answer (n, ...), float32, for photos that it may do with as it likes."""
+        return run(self.model, x, self._dtype())
+
+    def _dtype(self) -> torch.dtype | None:
+        """Type of photos that the network takes; None: any."""
+        return own_dtype(self.model)
+
+    @contextmanager
+    def _running(self, *, gradients: bool = False) -> Iterator[None]:
+        """Within this, the model is frozen and exact, whatever modes of torch the caller is in."""
+        with (
+            torch.inference_mode(False),
+            frozen(self.model),
+            exact_float32(self.device),
+            torch.set_grad_enabled(gradients),
+            explained(self.model),
+        ):
+            yield
+
+    def _outputs(self, x: Tensor, at_most: int | None = None) -> Iterator[tuple[slice, Any]]:
+        """Micro-batches, and what objectives are called with for each; call it inside :meth:`_running`."""
+        for chunk in self.chunks(len(x), at_most):
+            with photos_numbered(range(len(x))[chunk]):
+                output = self.forward_output(_usable(x[chunk]).to(self.device))
+            yield chunk, output
 
     def _defended(self, x: Tensor) -> Tensor:
         for step in self.preprocessing_operations:
@@ -241,18 +299,14 @@ class TorchEstimator(PyTorchEstimator):
         check_objective(objective, len(x), self.task)
         dtype = GRADIENT_DTYPES[self.gradient_dtype]
         losses, successes, gradients = [], [], []
-        with ExitStack() as stack:
-            stack.enter_context(frozen(self.model))
-            stack.enter_context(exact_float32(self.device))
-            stack.enter_context(torch.enable_grad())
+        with self._running(gradients=True):
             for chunk in self.chunks(len(x)):
-                part = x[chunk].detach().to(self.device).requires_grad_()
-                with gradient_autocast(self.device, dtype):
-                    output = self.forward_output(part)
-                verdict = objective.take(range(len(x))[chunk])(output)
-                if not verdict.loss.requires_grad:
-                    raise InvalidInputError("model: its output has no gradient with respect to the photo")
-                (gradient,) = torch.autograd.grad(verdict.loss.sum(), part)
+                part = _usable(x[chunk]).detach().to(self.device).requires_grad_()
+                with photos_numbered(range(len(x))[chunk]):
+                    with gradient_autocast(self.device, dtype):
+                        output = self.forward_output(part)
+                    verdict = objective.take(range(len(x))[chunk])(output)
+                    gradient = self._gradient(verdict.loss.sum(), part)
                 losses.append(verdict.loss.detach())
                 successes.append(verdict.success)
                 gradients.append(gradient)
@@ -261,6 +315,16 @@ class TorchEstimator(PyTorchEstimator):
             seen = success.nonzero()[:, 0].tolist()
             success[seen] = self.evaluate(x[seen], objective.take(seen)).success
         return Evaluation(torch.cat(losses), success, torch.cat(gradients))
+
+    def _gradient(self, value: Tensor, photos: Tensor, *, again: bool = False) -> Tensor:
+        """The finite gradient of a number with respect to photos; ``again``: the graph is needed once more."""
+        gradient = None
+        if value.requires_grad:
+            (gradient,) = torch.autograd.grad(value, photos, allow_unused=True, retain_graph=again)
+        if gradient is None:
+            raise InvalidInputError("model: its output has no gradient with respect to the photo")
+        check_gradient(self.model, gradient)
+        return gradient
 
     def evaluate(self, x: Tensor | Array, objective: Any) -> Evaluation:
         """Compute loss and success in float32, without a gradient.
@@ -275,18 +339,15 @@ class TorchEstimator(PyTorchEstimator):
         tensor = x if isinstance(x, Tensor) else self.to_tensor(x)
         self._check_tensor(tensor)
         check_objective(objective, len(tensor), self.task)
-        verdicts = []
-        with frozen(self.model), exact_float32(self.device), torch.no_grad():
-            for chunk in self.chunks(len(tensor)):
-                part = tensor[chunk].to(self.device)
-                verdicts.append(objective.take(range(len(tensor))[chunk])(self.forward_output(part)))
+        with self._running():
+            verdicts = [objective.take(range(len(tensor))[c])(output) for c, output in self._outputs(tensor)]
         return Evaluation(torch.cat([v.loss for v in verdicts]), torch.cat([v.success for v in verdicts]))
 
-    def output(self, x: Array) -> Any:
-        """Predict what objectives are called with, for numpy photos."""
+    def output(self, x: Tensor | Array) -> Any:
+        """Predict what objectives are called with, for photos, numpy or tensor."""
         tensor = self.to_tensor(x)
-        with frozen(self.model), exact_float32(self.device), torch.no_grad():
-            return self._joined([self.forward_output(tensor[chunk]) for chunk in self.chunks(len(tensor))])
+        with self._running():
+            return self._joined([output for _, output in self._outputs(tensor)])
 
     def output_of_file(self, path: str | Path) -> Any:
         """Predict what objectives are called with, for a file: the upright photo, behind the defences.
@@ -295,8 +356,8 @@ class TorchEstimator(PyTorchEstimator):
             ImageFileError: Not a readable photo.
         """
         x = photo_batch(path, self.clip_values).to(self.device)
-        with frozen(self.model), exact_float32(self.device), torch.no_grad():
-            return self._output(self._defended(x))
+        with self._running():
+            return self._finite(self._output(self._defended(x)), x)
 
     def evaluate_file(self, path: str | Path, objective: Any) -> Evaluation:
         """Compute loss and success, (1,) each, for a file; errors as :meth:`output_of_file` and :meth:`evaluate`."""
@@ -320,24 +381,34 @@ class TorchEstimator(PyTorchEstimator):
             InvalidInputError: No such layer, or one that gives no activations (N, C, h, w) for the objective.
         """
         module, cams = layer_for_grad_cam(self.model, layer), []
-        with frozen(self.model), exact_float32(self.device):
+        with self._running(gradients=True):
             for chunk in self.chunks(len(x)):
-                part = objective.take(range(len(x))[chunk])
+                rows = range(len(x))[chunk]
+                part = objective.take(rows)
 
                 def score(photos: Tensor, part: Any = part) -> Tensor:
                     return evidence(part, self.forward_output(photos))
 
-                cams.append(grad_cam(score, module, x[chunk].to(self.device)))
+                with photos_numbered(rows):
+                    cams.append(grad_cam(score, module, _usable(x[chunk]).detach().to(self.device)))
+                    check_gradient(self.model, cams[-1])
         return torch.cat(cams)
 
     # -- photos in and out ---------------------------------------------------------------------------------------------
 
-    def to_tensor(self, x: Array, name: str = "x") -> Tensor:
-        """Check numpy photos and turn them into a float32 tensor (N, 3, H, W) on the model's device.
+    def to_tensor(self, x: Array | Tensor, name: str = "x") -> Tensor:
+        """Check photos and give them as a float32 tensor (N, 3, H, W) on the model's device, a copy.
+
+        Args:
+            x: Numpy photos in the estimator's layout, or a tensor (N, 3, H, W).
+            name: What messages call them.
 
         Raises:
             InvalidInputError: Wrong layout, type or range, empty, or not finite.
         """
+        if isinstance(x, Tensor):
+            with torch.inference_mode(False):
+                return self._checked(x).to(self.device, torch.float32)
         photos = check_photos(self, x, name)
         planar = photos if self.channels_first else photos.transpose(0, 3, 1, 2)
         return torch.from_numpy(np.ascontiguousarray(planar)).to(self.device)
@@ -365,12 +436,12 @@ class TorchEstimator(PyTorchEstimator):
         slack = self.slack * (high - low)
         if not bool(((x >= low - slack) & (x <= high + slack)).all()):  # false for NaN as well
             raise InvalidInputError(f"x: finite values in [{low:g}, {high:g}] are needed (clip_values)")
-        return x.detach().clamp(low, high)
+        return _usable(x).detach().clamp(low, high)
 
     # -- what ART's attacks call ---------------------------------------------------------------------------------------
 
-    def predict(self, x: Array, batch_size: int = 128, **kwargs: Any) -> Array:
-        """Predict outputs for photos, float32, one row a photo.
+    def predict(self, x: Any, batch_size: int = 128, **kwargs: Any) -> Any:
+        """Predict outputs for photos, float32, one row a photo; numpy in, numpy out; tensor in, tensor out.
 
         Raises:
             InvalidInputError: As :meth:`to_tensor`; a batch_size below 1; unknown keywords.
@@ -378,12 +449,10 @@ class TorchEstimator(PyTorchEstimator):
         self._check_keywords(kwargs, "predict")
         check_int(batch_size, "batch_size", at_least=1)
         tensor = self.to_tensor(x)
-        rows = []
-        with frozen(self.model), exact_float32(self.device), torch.no_grad():
-            for chunk in self.chunks(len(tensor), batch_size):
-                rows.append(self._prediction(self.forward_output(tensor[chunk])).float().cpu())
+        with self._running():
+            rows = [self._prediction(output).float().cpu() for _, output in self._outputs(tensor, batch_size)]
         prediction: Array = self._apply_postprocessing(torch.cat(rows).numpy(), fit=False)
-        return prediction
+        return torch.from_numpy(prediction).to(x.device) if isinstance(x, Tensor) else prediction
 
     def loss_gradient(self, x: Any, y: Any, **kwargs: Any) -> Any:
         """Compute the gradient of each photo's own loss; numpy in, numpy out; tensor in, tensor out.
@@ -453,15 +522,10 @@ class TorchEstimator(PyTorchEstimator):
         check_int(batch_size, "batch_size", at_least=1)
         tensor = self.to_tensor(x) if not isinstance(x, Tensor) else x
         self._check_tensor(tensor)
-        rows = []
         with ExitStack() as stack:
             output: Callable[[], Tensor] = stack.enter_context(watched(self.model, layer_called(self.model, layer)))
-            stack.enter_context(frozen(self.model))
-            stack.enter_context(exact_float32(self.device))
-            stack.enter_context(torch.set_grad_enabled(framework))
-            for chunk in self.chunks(len(tensor), batch_size):
-                self.forward_output(tensor[chunk].to(self.device))
-                rows.append(output())
+            stack.enter_context(self._running(gradients=framework))
+            rows = [output() for _ in self._outputs(tensor, batch_size)]
         activations = torch.cat(rows)
         return activations if framework else activations.cpu().numpy()
 
@@ -486,13 +550,13 @@ class TorchEstimator(PyTorchEstimator):
         """Copy it with fresh random weights drawn from ``seed``; global random state is not touched."""
         clone = copy.deepcopy(self)
         model = clone.model.cpu()
-        with torch.random.fork_rng(devices=[]):
+        with _REFITTING, torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             for module in model.modules():
                 reset = getattr(module, "reset_parameters", None)
                 if callable(reset):
                     reset()
-        clone._model = placed(model, clone.device)
+        clone._model = model.to(clone.device)
         clone.name = clone.weights_sha256 = None
         return clone
 
@@ -510,7 +574,7 @@ class TorchEstimator(PyTorchEstimator):
         except InvalidInputError:
             self._device = torch.device("cpu")  # pickled on a GPU, opened where there is none
         self._device_type = device_type(self._device)
-        self._model = placed(self._model, self._device)
+        self._model = self._model.to(self._device)
 
 
 def rows_of_numbers(y: object, count: int, name: str = "y") -> Tensor:
@@ -520,7 +584,7 @@ def rows_of_numbers(y: object, count: int, name: str = "y") -> Tensor:
         InvalidInputError: Not numbers, not finite, or another number of rows.
     """
     try:
-        tensor = y.detach() if isinstance(y, Tensor) else torch.from_numpy(np.array(y, np.float32, order="C"))
+        tensor = _usable(y).detach() if isinstance(y, Tensor) else torch.from_numpy(np.array(y, np.float32, order="C"))
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"{name}: an array of numbers is needed ({error})") from error
     if tensor.ndim == 0 or len(tensor) != count:
@@ -528,6 +592,11 @@ def rows_of_numbers(y: object, count: int, name: str = "y") -> Tensor:
     if not torch.isfinite(tensor).all():
         raise InvalidInputError(f"{name}: values must be finite")
     return tensor.float()
+
+
+def _usable(x: Tensor) -> Tensor:
+    """The tensor, or a copy that may be differentiated where it was made in inference mode."""
+    return x.clone() if x.is_inference() else x
 
 
 def _reduce(loss: Tensor, reduction: str) -> Tensor:

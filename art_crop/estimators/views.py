@@ -125,7 +125,14 @@ def _settings(estimator: TorchEstimator) -> dict[str, Any]:
     }
 
 
-class SaliencyClassifierView(PyTorchPhotoClassifier):
+class _View(PyTorchPhotoClassifier):
+    """What both views share: the regressor inside turns photos into its network's own type itself."""
+
+    def _dtype(self) -> None:
+        return None
+
+
+class SaliencyClassifierView(_View):
     """A saliency regressor as a classifier: class k is "the peak lies in region k".
 
     The logit of a region is the greatest log density of a map cell in it (the objective
@@ -168,7 +175,7 @@ class SaliencyClassifierView(PyTorchPhotoClassifier):
         return list(self.model.regions)
 
 
-class QualityClassifierView(PyTorchPhotoClassifier):
+class QualityClassifierView(_View):
     """A quality regressor as a classifier: class k is "the score lies in bin k".
 
     Bins are those of ``numpy.digitize(score, edges, right=True)``: below or at the first edge, up to the second, …,

@@ -6,6 +6,7 @@ normalised to [0, 1].
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -34,8 +35,11 @@ def grad_cam(forward: Callable[[Tensor], Tensor], layer: nn.Module, x: Tensor) -
         InvalidInputError: The layer is not used on the way to the scores, or gives no activations (N, C, h, w).
     """
     captured: list[Tensor] = []
+    thread = threading.get_ident()
 
     def keep(module: nn.Module, inputs: Any, output: Any) -> Any:
+        if threading.get_ident() != thread:
+            return None  # another thread's pass through the same model
         if not isinstance(output, Tensor) or output.ndim != 4:
             raise InvalidInputError("layer: for Grad-CAM a module that gives activations (N, C, h, w) is needed")
         # Parameters may be frozen and photos without gradient: then the graph has to begin here.

@@ -73,7 +73,7 @@ def jpeg_surrogate(levels: Tensor, tables: tuple[Tensor, Tensor], scale: int, si
     """
     height, width = levels.shape[-2:]
     padded = F.pad(levels, (0, -width % 16, 0, -height % 16), mode="replicate")
-    ycc = torch.einsum("kc,nchw->nkhw", torch.tensor(RGB_TO_YCC, device=levels.device), padded)
+    ycc = torch.einsum("kc,nchw->nkhw", torch.tensor(RGB_TO_YCC, dtype=torch.float32, device=levels.device), padded)
     chroma = F.avg_pool2d(ycc[:, 1:], 2)
     out = []
     for index, plane in enumerate((ycc[:, 0] - 128, chroma[:, 0], chroma[:, 1])):
@@ -85,5 +85,6 @@ def jpeg_surrogate(levels: Tensor, tables: tuple[Tensor, Tensor], scale: int, si
         if index and scale == 1:
             decoded = F.interpolate(decoded[:, None], scale_factor=2.0, mode="bilinear", align_corners=False)[:, 0]
         out.append(decoded)
-    rgb = torch.einsum("kc,nchw->nkhw", torch.tensor(YCC_TO_RGB, device=levels.device), torch.stack(out, 1))
+    to_rgb = torch.tensor(YCC_TO_RGB, dtype=torch.float32, device=levels.device)
+    rgb = torch.einsum("kc,nchw->nkhw", to_rgb, torch.stack(out, 1))
     return rgb[..., : -(-height // scale), : -(-width // scale)]

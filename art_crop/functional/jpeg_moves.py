@@ -160,8 +160,8 @@ class CoefficientMoves:
         sizes = (8 // scale, min(8, 8 * shrink // scale))
         self._halved = shrink == 2 and scale == 1
         device = pixels.device
-        self._colours = torch.tensor(YCC_TO_RGB, device=device)
-        to_ycc = torch.tensor(RGB_TO_YCC, device=device)
+        self._colours = torch.tensor(YCC_TO_RGB, dtype=torch.float32, device=device)
+        to_ycc = torch.tensor(RGB_TO_YCC, dtype=torch.float32, device=device)
         luma = _low_coefficients(pixels, sizes[0], 1)
         chroma = _low_coefficients(pixels, sizes[1], shrink)
         self._components, costs, leanings, levels = list[_Component](), [], [], []

@@ -6,6 +6,7 @@ and an autocast region left on by the caller would both change them.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -15,22 +16,41 @@ import torch
 __all__ = ["exact_float32", "gradient_autocast"]
 
 
+_lock = threading.Lock()
+_holders: list[int] = [0]
+"""How many calls of all threads hold the process's TensorFloat switches."""
+_before: list[tuple[Any, str, Any]] = []
+"""The switches as the first of them found them."""
+
+
 @contextmanager
 def exact_float32(device: torch.device) -> Iterator[None]:
-    """No autocast and, on CUDA, no TensorFloat-32 inside; afterwards everything as before."""
+    """No autocast and, on CUDA, no TensorFloat-32 inside; afterwards everything as before.
+
+    The switches are the process's: of several threads the first turns them, the last turns them back.
+    """
     with _no_autocast(device):
         if device.type != "cuda":
             yield
             return
         switches = _tf32_switches()
-        before = [(owner, name, getattr(owner, name)) for owner, name, _ in switches]
+        with _lock:
+            if not _holders[0]:
+                _before[:] = [(owner, name, getattr(owner, name)) for owner, name, _ in switches]
+            _holders[0] += 1
         try:
-            for owner, name, exact in switches:
-                setattr(owner, name, exact)
+            _set(switches)
             yield
         finally:
-            for owner, name, value in before:
-                setattr(owner, name, value)
+            with _lock:
+                _holders[0] -= 1
+                if not _holders[0]:
+                    _set(_before)
+
+
+def _set(switches: list[tuple[Any, str, Any]]) -> None:
+    for owner, name, value in switches:
+        setattr(owner, name, value)
 
 
 def gradient_autocast(device: torch.device, dtype: torch.dtype) -> Any:

@@ -137,7 +137,7 @@ class Cropper(nn.Module):
         if jpeg_quality is not None:
             check_int(jpeg_quality, "jpeg_quality", at_least=1, at_most=100)
         self.network, self.stride, self.jpeg_quality = network, stride, jpeg_quality
-        self.register_buffer("means", torch.tensor(MEANS).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("means", torch.tensor(MEANS, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Predict raw saliency maps (N, h, w)."""
