@@ -241,6 +241,9 @@ def _report(outcome: Done, *, as_json: bool, alone: bool) -> None:
         for name, key in (("salient point", "salient_point"), ("score", "score"), ("label", "name")):
             if key in record["before"]:
                 out.print(literal(f"{name:<13}  {_short(record['before'][key])} -> {_short(record['after'][key])}"))
+        for label, key in (("not kept", "not_kept"), ("note", "notes")):
+            if record.get(key):
+                out.print(literal(f"{label:<13}  {plain(', '.join(record[key]))}"))
         for label, path in (("photo", outcome.photo), ("record", outcome.job.outputs.record)):
             out.print(literal(f"{label:<13}  {plain(path)}"))
         if outcome.job.outputs.figure.exists():

@@ -155,11 +155,15 @@ class Crafter:
 
     def _move_pixels(self, attack: Any, objective: Objective) -> Pixels:
         pixels = self.photo.pixels
-        if isinstance(attack, PhotoAttack):
+        visible = self.photo.visible
+        if isinstance(attack, PhotoAttack) and visible is None:
             return attack.generate_levels(pixels, objective)
         x = pixels.transpose(2, 0, 1)[None].astype(np.float32) / 255
         first = getattr(self.source, "channels_first", True)
-        found = np.asarray(attack.generate(x if first else x.transpose(0, 2, 3, 1), objective))[0]
+        x = x if first else x.transpose(0, 2, 3, 1)
+        # What is wholly transparent stays as it is: a change there would be seen by the cropper and by nobody else.
+        where = {} if visible is None or not isinstance(attack, PhotoAttack) else {"mask": visible}
+        found = np.asarray(attack.generate(x, objective, **where))[0]
         levels: Pixels = np.rint(found.clip(0, 1) * 255).astype(np.uint8)
         return np.ascontiguousarray(levels.transpose(1, 2, 0) if first else levels)
 

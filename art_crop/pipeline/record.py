@@ -215,6 +215,10 @@ class Record:
     surrogate: str | None = None
     """The model that gave the gradients, where it was not the target."""
     surrogate_sha256: str | None = None
+    not_kept: tuple[str, ...] = ()
+    """What of the original the written file does not have: metadata, transparency, bits."""
+    notes: tuple[str, ...] = ()
+    """What is wrong with the original and did not keep it from being read."""
     wanted: Any = None
     """The goal, where it is no region: {"below": bound}, {"above": bound} or {"label": class}."""
     format: int = FORMAT

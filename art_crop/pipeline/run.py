@@ -18,7 +18,7 @@ import art_crop
 from art_crop.checks import check_choice
 from art_crop.errors import ImageFileError, InvalidInputError, OutputError
 from art_crop.geometry import Region
-from art_crop.images import Photo, load_photo
+from art_crop.images import Photo, dropped_metadata, load_photo
 from art_crop.images.coefficients import temporary_file
 from art_crop.images.encoding import EncodedImage, Jpeg, Png
 from art_crop.objectives import Objective, SaliencyOutput
@@ -232,6 +232,8 @@ def run_job(
         defences=settings.defences,
         surrogate=settings.surrogate,
         surrogate_sha256=made_by["surrogate_sha256"],
+        not_kept=dropped_metadata(photo, written.suffix, decoded),
+        notes=photo.notes,
         wanted=settings.as_json()["wanted"],
     )
     # The record first and the photo last: what a kill leaves behind is known for a part of this, and is done again.

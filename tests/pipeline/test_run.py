@@ -184,3 +184,28 @@ def test_a_pipe_instead_of_a_record_is_refused(photo_file: Path, tmp_path: Path)
         show_region(photo_file, REGION, ratios=None, steps=1, out=out)
     (outcome,) = show_in_each(collect([photo_file], out), PEAK, art_crop.load_model("gaze-lite"))
     assert "exists already" in str(outcome.error)
+
+
+def test_what_is_transparent_stays_as_it_was_and_the_photo_stays_transparent(
+    photo: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """A hidden half: its pixels, which nobody sees, are not where the change is."""
+    alpha = np.full(photo.shape[:2], 255, np.uint8)
+    alpha[:, :150] = 0
+    Image.fromarray(np.dstack([photo, alpha])).save(tmp_path / "photo.png")
+    record = show_region(tmp_path / "photo.png", "0.7,0.6,1,1", ratios=None, steps=3, out=tmp_path / "out")
+    written = np.asarray(Image.open(tmp_path / "out" / record.output_name))
+    assert written.shape[2] == 4
+    np.testing.assert_array_equal(written[..., 3], alpha)
+    np.testing.assert_array_equal(written[:, :150, :3], photo[:, :150])
+    assert record.success
+    assert (written[:, 150:, :3] != photo[:, 150:]).any()
+
+
+def test_what_a_file_cannot_hold_is_named(photo: NDArray[np.uint8], tmp_path: Path) -> None:
+    alpha = np.full(photo.shape[:2], 128, np.uint8)
+    Image.fromarray(np.dstack([photo, alpha])).save(tmp_path / "photo.png")
+    record = show_region(
+        tmp_path / "photo.png", "0.7,0.6,1,1", ratios=None, steps=1, jpeg_quality=90, out=tmp_path / "out"
+    )
+    assert "transparency" in record.not_kept
