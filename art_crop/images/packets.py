@@ -52,7 +52,7 @@ def patch_xmp(packet: bytes, *, extended: bool = True) -> tuple[bytes | None, tu
 
 def patch_resources(data: bytes) -> tuple[bytes | None, tuple[str, ...]]:
     """Leave thumbnails and copies of other metadata out of Photoshop's image resources; the others stay as they are."""
-    kept, dropped, place = b"", [], 0
+    kept, dropped, place = [], [], 0
     while place + 12 <= len(data) and data[place : place + 4] in (b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR"):
         number = int.from_bytes(data[place + 4 : place + 6], "big")
         name = data[place + 6] + 1
@@ -65,9 +65,9 @@ def patch_resources(data: bytes) -> tuple[bytes | None, tuple[str, ...]]:
         elif number in _COPIES:
             dropped.append(_COPIES[number])
         else:
-            kept += data[place:end]
+            kept.append(data[place:end])
         place = end
-    return kept + data[place:] or None, tuple(dropped)
+    return b"".join([*kept, data[place:]]) or None, tuple(dropped)
 
 
 def iptc_resource(data: bytes) -> bytes:
