@@ -45,7 +45,10 @@ def jpeg_segments_of(metadata: Metadata, size: tuple[int, int]) -> tuple[bytes, 
     if metadata.iptc is not None:
         parts += [segment(0xED, RESOURCES_HEADER + p) for p in _pieces(metadata.iptc, _SEGMENT - len(RESOURCES_HEADER))]
     for comment in metadata.comments:
-        parts += [segment(COMMENT, comment[:_SEGMENT])]
+        if len(comment) <= _SEGMENT:
+            parts.append(segment(COMMENT, comment))
+        else:
+            dropped.append(f"comment of {len(comment):,} bytes in a JPEG")
     for chunk in metadata.png_chunks:
         text = text_of(chunk)
         if text is None:

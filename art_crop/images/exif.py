@@ -10,6 +10,8 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from art_crop.images.jpeg_file import find_jpegs
 
 __all__ = ["EXIF_HEADER", "Entry", "TiffReader", "patch_exif", "tiff_exif"]
@@ -22,7 +24,7 @@ _STARTS, _LENGTHS = (513, 273, 324), (514, 279, 325)
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _SHORT, _LONG = 3, 4
 _MOST_ENTRIES, _MOST_DIRECTORIES = 4096, 16
-_LARGEST_TAG = 60_000
+_LARGEST_TAG, _LARGEST_BLOCK = 60_000, 2**24
 # How a TIFF file's bytes lie in it, rather than what they show; its XMP, IPTC, Photoshop and ICC go their own way.
 _LAYOUT = frozenset(
     number
@@ -124,6 +126,8 @@ def patch_exif(block: bytes, size: tuple[int, int]) -> tuple[bytes, tuple[str, .
         The block with ``Exif\0\0``, and names of what was removed; ``None`` if it is damaged beyond reading.
     """
     data = bytearray(block[6:] if block.startswith(EXIF_HEADER) else block)
+    if len(data) > _LARGEST_BLOCK:
+        return None
     try:
         tiff = TiffReader(lambda start, length: bytes(data[start : start + length]))
     except ValueError:
@@ -146,8 +150,7 @@ def patch_exif(block: bytes, size: tuple[int, int]) -> tuple[bytes, tuple[str, .
                     data[entry.place + 2 : entry.place + 12] = struct.pack(tiff.order + "HII", _LONG, 1, side)
     removed = ["EXIF thumbnail"] if _remove_thumbnail(data, tiff, pointer, live + directories) else []
     previews = list(find_jpegs(data))
-    for start, end in previews:
-        _erase(data, [(start, end)], directories)
+    _erase(data, previews, directories)
     return EXIF_HEADER + bytes(data), (*removed, *["maker's preview"][: len(previews)])
 
 
@@ -167,7 +170,8 @@ def _remove_thumbnail(data: bytearray, tiff: TiffReader, pointer: int, live: lis
             gone += [(a, a + b) for a, b in zip(starts, lengths, strict=False)]
         start = tiff.number(data[following : following + 4])
     data[pointer : pointer + 4] = bytes(len(data[pointer : pointer + 4]))
-    for first, last in sorted(_erase(data, gone, live), reverse=True):
+    erased = _erase(data, gone, live)
+    for first, last in reversed(erased):
         if last < len(data):
             break
         del data[first:]
@@ -176,15 +180,24 @@ def _remove_thumbnail(data: bytearray, tiff: TiffReader, pointer: int, live: lis
 
 def _erase(data: bytearray, ranges: list[Range], kept: list[Range]) -> list[Range]:
     """Overwrite ranges with zeros, except for what is kept; returns what was overwritten."""
-    done = []
-    for start, end in ranges:
-        end = min(end, len(data))
-        for first, last in [*sorted(kept), (end, end)]:
-            if start < min(first, end):
-                data[start : min(first, end)] = bytes(min(first, end) - start)
-                done.append((start, min(first, end)))
-            start = max(start, last)
-    return done
+    gone = np.zeros(len(data) + 1, bool)
+    for mark, these in ((True, ranges), (False, kept)):
+        for start, end in _merged(these):
+            gone[start : min(end, len(data))] = mark
+    np.frombuffer(data, np.uint8)[gone[:-1]] = 0
+    edges = np.flatnonzero(np.diff(gone, prepend=False))
+    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
+
+
+def _merged(ranges: list[Range]) -> list[Range]:
+    """Ranges without overlaps, so that many of them cost no more than one."""
+    merged: list[Range] = []
+    for start, end in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def tiff_exif(tiff: TiffReader) -> tuple[bytes | None, tuple[str, ...]]:
@@ -194,13 +207,14 @@ def tiff_exif(tiff: TiffReader) -> tuple[bytes | None, tuple[str, ...]]:
         The block (``None`` without such tags), and names of tags that are too large for one.
     """
     tables: dict[int, list[tuple[Entry, bytes]]] = {}
-    dropped = []
+    dropped, room = [], _LARGEST_BLOCK
     for tag, entries in tiff.tree():
         tables[tag] = []
         for entry in entries:
             if (tag == 0 and entry.tag in _LAYOUT) or entry.tag in _POINTERS or entry.kind >= 16:
                 continue
-            if entry.length > _LARGEST_TAG or not entry.length:
+            room -= entry.length
+            if entry.length > _LARGEST_TAG or not entry.length or room < 0:
                 dropped.append(f"TIFF tag {entry.tag}")
             else:
                 tables[tag].append((entry, tiff.read(entry.start, entry.length)))

@@ -13,6 +13,7 @@ __all__ = ["END", "JpegFile", "find_jpegs", "jpeg_segments", "parse_jpeg", "segm
 
 END = b"\xff\xd9"
 SCAN, TABLE, COMMENT = 0xDA, 0xDB, 0xFE
+MOST_SEGMENTS = 20_000
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # In coded data FF is followed by a zero or a restart marker.
@@ -37,6 +38,7 @@ class JpegFile:
         frame: Content of the frame header, ``b""`` if there is none.
         scans: Headers of the scans, without those after ``most_scans`` of :func:`parse_jpeg`.
         end: Bytes up to and with the end marker; ``None`` where the file stops before it.
+        count: Segments of all kinds, at most one more than :data:`MOST_SEGMENTS`.
     """
 
     segments: tuple[tuple[int, bytes], ...]
@@ -44,6 +46,7 @@ class JpegFile:
     frame: bytes
     scans: tuple[bytes, ...]
     end: int | None
+    count: int
 
     @property
     def settings(self) -> tuple[int, str] | None:
@@ -92,7 +95,7 @@ def parse_jpeg(data: bytes | bytearray, start: int = 0, most_scans: int = 1000) 
     """Walk through a JPEG file from its start marker to its end marker; whatever cannot be followed ends it."""
     segments: list[tuple[int, bytes]] = []
     tables: dict[int, list[int]] = {}
-    scans, frame = [], b""
+    scans, frame, count = [], b"", 0
     place, end = start + 2, None
     while (place := data.find(b"\xff", place)) >= 0 and place + 1 < len(data):
         marker = data[place + 1]
@@ -102,6 +105,9 @@ def parse_jpeg(data: bytes | bytearray, start: int = 0, most_scans: int = 1000) 
         if marker == 0xFF or marker == 0 or marker in _STANDALONE:
             place += 1 if marker == 0xFF else 2
             continue
+        count += 1
+        if count > MOST_SEGMENTS:
+            break
         length = int.from_bytes(data[place + 2 : place + 4], "big")
         content = bytes(data[place + 4 : place + 2 + length])
         if length < 2 or len(content) != length - 2:
@@ -119,7 +125,7 @@ def parse_jpeg(data: bytes | bytearray, start: int = 0, most_scans: int = 1000) 
             if found is None or len(scans) > most_scans or len(content) < 4 + 2 * content[0]:
                 break
             place = found.start()
-    return JpegFile(tuple(segments), tables, frame, tuple(scans), end)
+    return JpegFile(tuple(segments), tables, frame, tuple(scans), end, count)
 
 
 def _tables(content: bytes) -> Iterator[tuple[int, list[int]]]:
@@ -142,9 +148,10 @@ def find_jpegs(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
     for match in islice(_START.finditer(data), 256):
         if match.start() >= place:
             found = parse_jpeg(data, match.start())
-            if found.scans and found.frame:
+            if found.scans:
                 place = found.end or len(data)
-                yield match.start(), place
+                if found.frame:
+                    yield match.start(), place
 
 
 def jpeg_segments(jpeg: bytes | bytearray) -> Iterator[tuple[int, int]]:

@@ -127,7 +127,7 @@ def _stored_exif(image: Image.Image) -> bytes | None:
 
 def _of_jpeg(jpeg: JpegFile, data: bytes) -> Metadata:
     profile: dict[int, bytes] = {}
-    xmp, more, resources, comments, density = None, [], b"", [], None
+    xmp, more, resources, comments, density = None, [], [], [], None
     dropped = []
     for marker, content in jpeg.segments:
         if marker == COMMENT:
@@ -148,7 +148,7 @@ def _of_jpeg(jpeg: JpegFile, data: bytes) -> Metadata:
         elif marker == 0xE2 and content.startswith(b"MPF\0"):
             pass  # names the pictures behind the first, which are found below
         elif marker == 0xED and content.startswith(RESOURCES_HEADER):
-            resources += content[len(RESOURCES_HEADER) :]
+            resources.append(content[len(RESOURCES_HEADER) :])
         elif marker == 0xEB and b"jumb" in content[:32]:
             dropped.append("content credentials (JUMBF), which would not hold for changed pixels")
         elif marker != 0xEE:  # Adobe's says how these very pixels are coded
@@ -173,7 +173,7 @@ def _of_jpeg(jpeg: JpegFile, data: bytes) -> Metadata:
         icc=icc,
         xmp=xmp,
         extended_xmp=tuple(more),
-        iptc=resources or None,
+        iptc=b"".join(resources) or None,
         comments=tuple(comments),
         density=None if plain else density,
         dropped=tuple(dropped),

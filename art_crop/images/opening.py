@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
 from art_crop.errors import ImageFileError, InvalidInputError
-from art_crop.images.jpeg_file import END, JpegFile, parse_jpeg
+from art_crop.images.jpeg_file import END, MOST_SEGMENTS, JpegFile, parse_jpeg
 from art_crop.images.png_file import SIGNATURE, PngFile, parse_png
 
 __all__ = ["FORMATS", "MAX_PIXELS", "OpenedImage", "open_checked", "open_image"]
@@ -95,13 +95,14 @@ def open_checked(path: str | os.PathLike[str], max_pixels: int) -> Iterator[Open
         stream: Any = png.without_unsafe(file) if png is not None and png.unsafe else file
     except OSError as error:
         raise ImageFileError(f"{file} cannot be read ({reason(error)}); {ALLOWED}") from error
+    data, jpeg = _read_jpeg(file) if head.startswith(b"\xff\xd8") else (b"", None)
     image = _identify(file, stream, head, max_pixels)
     try:
         image.filename = str(file)  # type: ignore[attr-defined]  # messages name it
         _check_header(image, file, max_pixels)
-        data, jpeg, notes = b"", None, []
-        if image.format in ("JPEG", "MPO"):
-            data, jpeg = _check_scans(file, image.size)
+        notes = []
+        if jpeg is not None:
+            _check_scans(jpeg, file, image.size)
             if jpeg.end is None:
                 image.close()
                 image = _identify(file, io.BytesIO(_completed(file, data, jpeg)), head, max_pixels)
@@ -194,18 +195,24 @@ def _check_header(image: Image.Image, file: Path, max_pixels: int) -> None:
         raise ImageFileError(f"{file} has more than one frame (an animation or several pages); {ALLOWED}")
 
 
-def _check_scans(file: Path, size: tuple[int, int]) -> tuple[bytes, JpegFile]:
-    """The bytes and segments of a JPEG, if its scans are no more than a photo's."""
+def _read_jpeg(file: Path) -> tuple[bytes, JpegFile]:
+    """The bytes and segments of a JPEG."""
     try:
         with file.open("rb") as stream:
             data = stream.read(_LARGEST_JPEG)
     except OSError as error:
         raise ImageFileError(f"{file} cannot be read ({reason(error)}); {ALLOWED}") from error
+    jpeg = parse_jpeg(data, most_scans=_MOST_SCANS)
+    if jpeg.count > MOST_SEGMENTS:
+        raise ImageFileError(f"{file} has more than {MOST_SEGMENTS:,} segments; allowed: at most that many in a JPEG")
+    return data, jpeg
+
+
+def _check_scans(jpeg: JpegFile, file: Path, size: tuple[int, int]) -> None:
+    """Refuse more scans than a photo of a size has."""
     most = min(_MOST_SCANS, max(_FEWEST_SCANS, _SCANNED_PIXELS // (size[0] * size[1])))
-    jpeg = parse_jpeg(data, most_scans=most)
     if len(jpeg.scans) > most:
         raise ImageFileError(f"{file} has more than {most} scans; allowed: at most {most} in a JPEG of its size")
-    return data, jpeg
 
 
 def _completed(file: Path, data: bytes, jpeg: JpegFile) -> bytes:

@@ -6,6 +6,7 @@ XMP: ISO 16684-1 and Adobe's "XMP Specification Part 3". Image resources: "Adobe
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 __all__ = ["HAS_GAIN_MAP", "IPTC", "iptc_resource", "patch_resources", "patch_xmp"]
 
@@ -14,7 +15,7 @@ _THUMBNAILS = (0x0409, 0x040C)
 _COPIES = {0x0422: "Photoshop's copy of EXIF", 0x0423: "Photoshop's copy of EXIF", 0x0424: "Photoshop's copy of XMP"}
 HAS_GAIN_MAP = re.compile(rb"hdrgm:Version|HDRGainMap")
 _TIFF_PREFIX = re.compile(rb"xmlns:([\w.-]+)\s*=\s*[\"']http://ns\.adobe\.com/tiff/1\.0/[\"']")
-_PREVIEW = re.compile(rb"(<xmpGImg:image\b[^>]*>|xmpGImg:image\s*=\s*[\"'])([^<\"']+)")
+_PREVIEW = re.compile(rb"(<xmpGImg:image\b[^>]{0,200}>|xmpGImg:image\s*=\s*[\"'])([^<\"']+)")
 # Promises of data that stand outside the packet and are not written.
 _PROMISES = re.compile(
     rb"\s(?:hdrgm:Version|HDRGainMap:HDRGainMapVersion|GCamera:Micro[vV]ideo|GCamera:MotionPhoto)"
@@ -37,7 +38,7 @@ def patch_xmp(packet: bytes, *, extended: bool = True) -> tuple[bytes | None, tu
     """
     if b"\0" in packet.rstrip(b"\0"):  # UTF-16 and UTF-32 are allowed outside JPEG, and nobody writes them
         return None, ("XMP that is not UTF-8",)
-    prefixes = b"|".join({b"tiff", *(re.escape(m.group(1)) for m in _TIFF_PREFIX.finditer(packet))})
+    prefixes = b"|".join({b"tiff", *(re.escape(m.group(1)) for m in islice(_TIFF_PREFIX.finditer(packet), 8))})
     packet = re.sub(
         rb"((?:" + prefixes + rb"):Orientation\s*(?:=\s*[\"']|>)\s*)([2-9])",
         lambda match: match.group(1) + b"1",
@@ -51,7 +52,7 @@ def patch_xmp(packet: bytes, *, extended: bool = True) -> tuple[bytes | None, tu
 
 def patch_resources(data: bytes) -> tuple[bytes | None, tuple[str, ...]]:
     """Leave thumbnails and copies of other metadata out of Photoshop's image resources; the others stay as they are."""
-    kept, dropped, place = b"", [], 0
+    kept, dropped, place = [], [], 0
     while place + 12 <= len(data) and data[place : place + 4] in (b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR"):
         number = int.from_bytes(data[place + 4 : place + 6], "big")
         name = data[place + 6] + 1
@@ -64,9 +65,9 @@ def patch_resources(data: bytes) -> tuple[bytes | None, tuple[str, ...]]:
         elif number in _COPIES:
             dropped.append(_COPIES[number])
         else:
-            kept += data[place:end]
+            kept.append(data[place:end])
         place = end
-    return kept + data[place:] or None, tuple(dropped)
+    return b"".join([*kept, data[place:]]) or None, tuple(dropped)
 
 
 def iptc_resource(data: bytes) -> bytes:

@@ -18,7 +18,7 @@ TEXT_LIMIT = 2**20
 """Most bytes of a compressed text or profile that Pillow unpacks; a PNG that holds more cannot be opened by it."""
 PROFILE_LIMIT = 2**24
 _MEMORY_LIMIT = 2**26
-_MOST_CHUNKS = 1_000_000
+_MOST_CHUNKS = 200_000
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 
@@ -66,7 +66,7 @@ def parse_png(file: Path) -> PngFile:
     """Read all ancillary chunks of a PNG file; its pixels are skipped.
 
     Raises:
-        ImageFileError: More than a million chunks.
+        ImageFileError: More than 200,000 chunks.
         OSError: The file cannot be read.
     """
     header, icc, after, budget, count = b"", None, False, _MEMORY_LIMIT, 0

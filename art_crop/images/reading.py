@@ -26,7 +26,8 @@ class Photo:
         pixels: uint8 RGB of shape (H, W, 3), upright.
         format: Pillow's name of the file's format, one of :data:`~art_crop.images.FORMATS`.
         path: Where it was read.
-        orientation: EXIF orientation of the file, 1 to 8; the pixels are upright already.
+        orientation: EXIF orientation of the file, 1 to 8; the pixels are upright already. 1 for a HEIC, whose decoder
+            turns it.
         metadata: What goes with the pixels into another file: EXIF, ICC, XMP, IPTC, chunks of a PNG.
         alpha: Transparency, uint8 (H, W), 0 is invisible; ``None`` where the file has none. ``pixels`` are not
             composited with it.

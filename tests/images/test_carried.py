@@ -8,12 +8,13 @@ from __future__ import annotations
 import io
 import itertools
 import struct
+import time
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin, features
 
 from art_crop.images import (
     EncodedImage,
@@ -363,3 +364,40 @@ def test_texts_that_unpack_to_much_are_left_out_and_named(tmp_path: Path) -> Non
         assert "'Trip'" in named
         with Image.open(io.BytesIO(encode_png(photo.pixels, like=photo))) as image:
             image.load()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_exif_is_carried_or_named_and_takes_no_time(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    block = bytearray(exif_block(6, "<>"[seed % 2], preview(), b"NOTE" + preview()))
+    for place in rng.integers(14, len(block), 6 if seed % 3 else 60):
+        block[place] = rng.integers(256)
+    Image.fromarray(PIXELS).save(tmp_path / "in.webp", lossless=True, exif=bytes(block))
+    photo = load_photo(tmp_path / "in.webp")
+    if photo.exif is None:
+        assert dropped_metadata(photo, ".png") == ("damaged EXIF",)
+    else:
+        assert len(photo.exif) <= len(block)
+        again = load_photo_of(encode_png(photo.pixels, photo), tmp_path)
+        assert (again.orientation, again.exif) == (1, photo.exif)
+
+
+def test_overlapping_directories_take_no_time(tmp_path: Path) -> None:
+    rows = b"".join(struct.pack("<HHII", 700 + k % 50, 7, 60_000, 8) for k in range(4000))
+    first = struct.pack("<2sHI", b"II", 42, 8) + struct.pack("<H", 4000) + rows + struct.pack("<I", 10)
+    Image.fromarray(PIXELS).save(tmp_path / "in.webp", lossless=True, exif=b"Exif\0\0" + first)
+    start = time.process_time()
+    load_photo(tmp_path / "in.webp")
+    assert time.process_time() - start < 5
+
+
+def test_text_of_an_avif_survives_its_orientation(tmp_path: Path) -> None:
+    if not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    text = "Jürgen Müller".encode()
+    block = exif_block(6).replace(text, b"J" * len(text))
+    Image.fromarray(PIXELS).resize((64, 48)).save(tmp_path / "in.avif", exif=block)
+    data = (tmp_path / "in.avif").read_bytes()
+    assert data.count(b"J" * len(text)) == 1  # Pillow writes ASCII alone
+    (tmp_path / "in.avif").write_bytes(data.replace(b"J" * len(text), text))
+    assert text in (load_photo(tmp_path / "in.avif").exif or b"")

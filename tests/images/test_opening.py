@@ -78,6 +78,13 @@ def test_scans_are_counted(tmp_path: Path, times: int, fine: bool) -> None:
                 read(tmp_path / "in.jpg")
 
 
+def test_segments_are_counted(tmp_path: Path) -> None:
+    data = jpeg(SMOOTH)
+    (tmp_path / "in.jpg").write_bytes(data[:2] + b"\xff\xe5\0\2" * 30_000 + data[2:])
+    with pytest.raises(ImageFileError, match="more than 20,000 segments; allowed: "):
+        load_photo(tmp_path / "in.jpg")
+
+
 def test_greedy_decoders_get_half_the_pixels(tmp_path: Path) -> None:
     Image.fromarray(NOISY).save(tmp_path / "in.webp")
     assert load_photo(tmp_path / "in.webp", max_pixels=2 * 48 * 64).pixels.shape == NOISY.shape
