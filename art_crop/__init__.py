@@ -59,7 +59,11 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         value = getattr(importlib.import_module(_LAZY[name]), name)
     elif not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
-        value = importlib.import_module(f"{__name__}.{name}")
+        try:
+            value = importlib.import_module(f"{__name__}.{name}")
+        except ImportError as error:
+            # What lists a module's members (help, pydoc, inspect) passes over these, and over no other error.
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r} here: {error}") from error
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
@@ -68,4 +72,5 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List the public names and the submodules, imported or not."""
-    return sorted({*globals(), *_LAZY, *(module.name for module in pkgutil.iter_modules(__path__))})
+    modules = (module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return sorted({*globals(), *_LAZY, *modules})

@@ -52,3 +52,38 @@ def test_unknown_attribute_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_thing"):
         _ = art_crop.no_such_thing
     assert not hasattr(art_crop, "_private")
+
+
+HIDE_PYTEST = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("pytest", "_pytest"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Hidden())
+import art_crop
+"""
+
+
+@pytest.mark.parametrize("code", ["help(art_crop)", "import inspect; inspect.getmembers(art_crop)"])
+def test_members_can_be_listed_without_pytest(code: str) -> None:
+    shown = run_fresh(f"{HIDE_PYTEST}{code}\nprint('listed')")
+    assert shown.endswith("listed")
+    assert "needs pytest" not in shown
+    assert "load_model" in shown or "inspect" in code
+
+
+def test_what_needs_pytest_says_so_without_it() -> None:
+    code = (
+        "print(hasattr(art_crop, 'testing'))\ntry: import art_crop.testing\nexcept ImportError as error: print(error)"
+    )
+    assert run_fresh(HIDE_PYTEST + code).splitlines() == [
+        "False",
+        'art_crop.testing needs pytest: pip install "art-crop[test]"',
+    ]
+
+
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "art_crop", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["art-crop", art_crop.__version__]
