@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
+    from art_crop.estimators import PyTorchSaliencyRegressor
     from art_crop.geometry import Region
     from art_crop.pipeline.verify import verify
     from art_crop.plugins.registry import (
@@ -21,9 +22,18 @@ if TYPE_CHECKING:
         load_defence,
         load_executor,
         load_metric,
-        load_model,
         load_task,
     )
+
+    @overload
+    def load_model(
+        name: Literal["gaze-lite", "gaze-lite-human", "fastgaze"], **kwargs: Any
+    ) -> PyTorchSaliencyRegressor: ...
+    @overload
+    def load_model(name: str, **kwargs: Any) -> Any: ...
+    def load_model(name: str, **kwargs: Any) -> Any:
+        """Build an estimator; see :func:`art_crop.plugins.registry.load_model`. Editors know the built-in ones."""
+
 
 __version__ = "0.1.0"
 __all__ = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -87,3 +88,20 @@ def test_the_package_runs_as_a_module() -> None:
     command = [sys.executable, "-m", "art_crop", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == ["art-crop", art_crop.__version__]
+
+
+def test_editors_know_what_a_built_in_model_is(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import art_crop\n"
+        "for_editors = art_crop.load_model('gaze-lite', device='cpu')\n"
+        "reveal_type(for_editors)\n"
+        "reveal_type(art_crop.load_model('fastgaze'))\n"
+        "reveal_type(art_crop.load_model(input()))\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--cache-dir", str(tmp_path), str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    shown = [line.split("Revealed type is ")[1] for line in done.stdout.splitlines() if "Revealed" in line]
+    saliency = '"art_crop.estimators.saliency.PyTorchSaliencyRegressor"'
+    assert shown == [saliency, saliency, '"Any"'], done.stdout
