@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
+    from art_crop.estimators import PyTorchSaliencyRegressor
     from art_crop.geometry import Region
     from art_crop.pipeline.verify import verify
     from art_crop.plugins.registry import (
@@ -21,9 +22,18 @@ if TYPE_CHECKING:
         load_defence,
         load_executor,
         load_metric,
-        load_model,
         load_task,
     )
+
+    @overload
+    def load_model(
+        name: Literal["gaze-lite", "gaze-lite-human", "fastgaze"], **kwargs: Any
+    ) -> PyTorchSaliencyRegressor: ...
+    @overload
+    def load_model(name: str, **kwargs: Any) -> Any: ...
+    def load_model(name: str, **kwargs: Any) -> Any:
+        """Build an estimator; see :func:`art_crop.plugins.registry.load_model`. Editors know the built-in ones."""
+
 
 __version__ = "0.1.0"
 __all__ = [
@@ -59,7 +69,11 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         value = getattr(importlib.import_module(_LAZY[name]), name)
     elif not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is not None:
-        value = importlib.import_module(f"{__name__}.{name}")
+        try:
+            value = importlib.import_module(f"{__name__}.{name}")
+        except ImportError as error:
+            # What lists a module's members (help, pydoc, inspect) passes over these, and over no other error.
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r} here: {error}") from error
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
@@ -68,4 +82,5 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List the public names and the submodules, imported or not."""
-    return sorted({*globals(), *_LAZY, *(module.name for module in pkgutil.iter_modules(__path__))})
+    modules = (module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return sorted({*globals(), *_LAZY, *modules})

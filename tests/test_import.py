@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +65,55 @@ def test_modules_that_were_renamed_are_there_for_one_version(old: str, new: str,
     )
     assert done.stdout.strip() == "True"
     assert f"art_crop.{old} is called art_crop.{new} now" in done.stderr
+
+
+HIDE_PYTEST = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("pytest", "_pytest"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Hidden())
+import art_crop
+"""
+
+
+@pytest.mark.parametrize("code", ["help(art_crop)", "import inspect; inspect.getmembers(art_crop)"])
+def test_members_can_be_listed_without_pytest(code: str) -> None:
+    shown = run_fresh(f"{HIDE_PYTEST}{code}\nprint('listed')")
+    assert shown.endswith("listed")
+    assert "needs pytest" not in shown
+    assert "load_model" in shown or "inspect" in code
+
+
+def test_what_needs_pytest_says_so_without_it() -> None:
+    code = (
+        "print(hasattr(art_crop, 'testing'))\ntry: import art_crop.testing\nexcept ImportError as error: print(error)"
+    )
+    assert run_fresh(HIDE_PYTEST + code).splitlines() == [
+        "False",
+        'art_crop.testing needs pytest: pip install "art-crop[test]"',
+    ]
+
+
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "art_crop", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["art-crop", art_crop.__version__]
+
+
+def test_editors_know_what_a_built_in_model_is(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import art_crop\n"
+        "for_editors = art_crop.load_model('gaze-lite', device='cpu')\n"
+        "reveal_type(for_editors)\n"
+        "reveal_type(art_crop.load_model('fastgaze'))\n"
+        "reveal_type(art_crop.load_model(input()))\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--cache-dir", str(tmp_path), str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    shown = [line.split("Revealed type is ")[1] for line in done.stdout.splitlines() if "Revealed" in line]
+    saliency = '"art_crop.estimators.saliency.PyTorchSaliencyRegressor"'
+    assert shown == [saliency, saliency, '"Any"'], done.stdout

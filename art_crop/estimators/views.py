@@ -113,10 +113,10 @@ def _float32_below(number: float) -> float:
     return float(np.nextafter(nearest, np.float32(-np.inf)) if float(nearest) > number else nearest)
 
 
-def _settings(estimator: TorchEstimator) -> dict[str, Any]:
+def _settings(estimator: TorchEstimator, input_shape: tuple[int, int, int] | None) -> dict[str, Any]:
     """What a view takes over: same photos, same device. Defences stand before the regressor inside it already."""
     return {
-        "input_shape": estimator.input_shape,
+        "input_shape": estimator.input_shape if input_shape is None else tuple(input_shape),
         "clip_values": tuple(float(value) for value in estimator.clip_values),
         "channels_first": estimator.channels_first,
         "device": estimator.device,
@@ -150,13 +150,20 @@ class SaliencyClassifierView(_View):
         regions: At least 3 regions; default: a grid of 3 x 3.
         by: ``"cell"``, ``"column"`` or ``"map-column"``: what counts as the peak, as for
             :class:`~art_crop.objectives.PeakInRegion`.
+        input_shape: Shape of a photo, such as ``x.shape[1:]``; default: the regressor's. ART's query attacks draw noise
+            of this shape, so they need the size stated ("negative dimensions are not allowed" where it is not).
 
     Raises:
         InvalidInputError: Another kind of estimator, or fewer than 3 regions.
     """
 
     def __init__(
-        self, estimator: PyTorchSaliencyRegressor, regions: Sequence[Region] | None = None, *, by: Peak = "cell"
+        self,
+        estimator: PyTorchSaliencyRegressor,
+        regions: Sequence[Region] | None = None,
+        *,
+        by: Peak = "cell",
+        input_shape: tuple[int, int, int] | None = None,
     ) -> None:
         _check_kind(estimator, PyTorchSaliencyRegressor)
         check_choice(by, "by", PEAKS)
@@ -167,7 +174,7 @@ class SaliencyClassifierView(_View):
             raise InvalidInputError(f"regions: at least {FEWEST} are needed, for ART's attacks, not {len(chosen)}")
         names = [f"{r.x0:.3g},{r.y0:.3g},{r.x1:.3g},{r.y1:.3g}" for r in chosen]
         model = _RegionLogits(estimator, chosen, by)
-        super().__init__(model, nb_classes=len(names), labels=names, **_settings(estimator))
+        super().__init__(model, nb_classes=len(names), labels=names, **_settings(estimator, input_shape))
 
     @property
     def regions(self) -> list[Region]:
@@ -187,12 +194,19 @@ class QualityClassifierView(_View):
     Args:
         estimator: The regressor; its network is shared, its settings are taken as they are now.
         edges: At least 2 increasing scores that part the bins.
+        input_shape: As for :class:`SaliencyClassifierView`.
 
     Raises:
         InvalidInputError: Another kind of estimator, or edges that are too few, not finite or not increasing.
     """
 
-    def __init__(self, estimator: PyTorchQualityRegressor, edges: Sequence[float]) -> None:
+    def __init__(
+        self,
+        estimator: PyTorchQualityRegressor,
+        edges: Sequence[float],
+        *,
+        input_shape: tuple[int, int, int] | None = None,
+    ) -> None:
         _check_kind(estimator, PyTorchQualityRegressor)
         if not isinstance(edges, (list, tuple, np.ndarray)) or len(edges) < FEWEST - 1:
             raise InvalidInputError(
@@ -204,7 +218,7 @@ class QualityClassifierView(_View):
         between = [f"{low:g} to {high:g}" for low, high in zip(self.edges, self.edges[1:], strict=False)]
         names = [f"up to {self.edges[0]:g}", *between, f"above {self.edges[-1]:g}"]
         model = _BinLogits(estimator, self.edges)
-        super().__init__(model, nb_classes=len(names), labels=names, **_settings(estimator))
+        super().__init__(model, nb_classes=len(names), labels=names, **_settings(estimator, input_shape))
 
 
 def _check_kind(estimator: object, kind: type[TorchEstimator]) -> None:

@@ -128,5 +128,6 @@ class GradientChecks(EstimatorGround):
                 f"{of}: its slopes differ from finite differences by {worst:.0%} (allowed {tolerance:.1%}). 200% is a "
                 "wrong sign; 100% or less a part that is detached, or a mean where a sum belongs; it may also be a "
                 "gradient with respect to something else than the photo. For a model that rounds its pixels and passes "
-                "the gradient straight through set straight_through = True"
+                "the gradient straight through set straight_through = True; for one that is sound and strongly "
+                f"non-linear set gradient_tolerance above {worst:.2g}"
             )

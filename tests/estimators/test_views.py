@@ -225,3 +225,13 @@ def test_arts_attacks_move_the_score_into_another_bin_and_the_peak_into_another_
             maps = regressor.predict(found)
             bins = tiles(3, 1, maps.shape[1:]).reshape(-1)[maps.reshape(2, -1).argmax(1)]
         assert np.array_equal(view.predict(found).argmax(1), bins)
+
+
+def test_a_query_attack_of_art_runs_where_the_size_is_stated(tiny: Any) -> None:
+    from art.attacks.evasion import HopSkipJump
+
+    x = tiny.photos(1)
+    view = SaliencyClassifierView(tiny.saliency_estimator(), region_grid(3, 1), input_shape=x.shape[1:])
+    assert view.input_shape == x.shape[1:]
+    attack = HopSkipJump(view, max_iter=1, max_eval=10, init_eval=5, init_size=20, verbose=False)
+    assert attack.generate(x).shape == x.shape

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import art_crop
 from art_crop import estimators
@@ -92,3 +93,18 @@ class TestBlackBoxQuality(QualityModelConformance):
     @pytest.fixture
     def estimator(self) -> Any:
         return estimators.BlackBoxQualityRegressor(lambda x: 100 * np.abs(np.diff(x, axis=3)).mean((1, 2, 3)))
+
+
+class WithoutSubmodules(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = torch.nn.Parameter(torch.tensor([0.5, 0.3, 0.2]).view(1, 3, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * self.weights).sum(1).square()
+
+
+class TestAModuleWithoutSubmodules(SaliencyModelConformance):
+    @pytest.fixture
+    def estimator(self) -> Any:
+        return estimators.PyTorchSaliencyRegressor(WithoutSubmodules(), device="cpu")
