@@ -204,7 +204,7 @@ def test_cards_can_be_given_instead_of_runs(tmp_path: Path, synthetic: Any) -> N
     a = synthetic.write_run(tmp_path / "a", scored(synthetic, "gaze-lite", {("x", 1.0): [0]}))
     b = synthetic.write_run(tmp_path / "b", scored(synthetic, "fastgaze", {("x", 1.0): [0, 1]}))
     written = write_boards(collect([a]), tmp_path / "board")
-    assert [path.name for path in written[2:]] == ["gaze-lite-aaaaaaaa-cccccccc.json"]
+    assert [path.name.rpartition("-")[0] for path in written[2:]] == ["gaze-lite"]
     (board,) = collect([tmp_path / "board" / "cards", b, written[2]])
     assert [card["model"] for card in board.cards] == ["gaze-lite", "fastgaze"]
     assert board.cards[0] == collect([a])[0].cards[0]
