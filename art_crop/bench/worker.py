@@ -443,6 +443,10 @@ def _time_limit(seconds: float) -> Iterator[None]:
         yield
         if time.monotonic() - began > seconds:
             raise TimeLimitError(text)
+    except Exception as error:  # what comes of an alarm that was caught may be anything
+        if time.monotonic() - began > seconds:
+            raise TimeLimitError(text) from error
+        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
