@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class ArtCropError(Exception):
     """Base of all errors raised by art_crop."""
@@ -41,3 +43,27 @@ class PluginError(ArtCropError):
 
 class PluginWarning(UserWarning):
     """Some installed plugin is broken, and what it breaks is left out; given once a process."""
+
+
+def describe(error: BaseException, limit: int = 300) -> str:
+    """Say what an error is, ``Class: text``, in one printable line; never raises, whatever class the error is of.
+
+    Errors of foreign code may have texts that raise or exit, and texts and names that hold a terminal's control codes.
+    """
+    text = printable(error, limit)
+    return f"{class_name(error)}: {text}" if text else class_name(error)
+
+
+def class_name(value: object) -> str:
+    """Name an object's class in one printable line; never raises."""
+    return printable(type.__dict__["__name__"].__get__(type(value)), 80)  # a metaclass may give another, or exit
+
+
+def printable(value: object, limit: int = 300, text: Callable[[object], str] = str) -> str:
+    """Show any object in one line of at most ``limit`` letters without control codes; "" where its text raises."""
+    try:
+        shown = str.__str__(text(value))[: 10 * limit]  # of a subclass of str, no method of its own is asked
+    except BaseException:  # what a foreign __str__ raises, exits included, says nothing of the object itself
+        return ""
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(shown.split()))
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"

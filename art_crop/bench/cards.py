@@ -84,8 +84,11 @@ class _Card(msgspec.Struct):
 def card_problem(card: Any) -> str:
     """Say why something read from a file is no card; "" where it is one."""
     try:
+        msgspec.json.encode(card)  # JSON may spell half of a letter, which no file can hold
         found = msgspec.convert(card, _Card)
-    except (msgspec.ValidationError, OverflowError) as error:
+    except UnicodeEncodeError:
+        return "a text in it is no Unicode"
+    except (msgspec.ValidationError, OverflowError, RecursionError, TypeError) as error:
         return str(error)
     missing = any(one.success.n and math.isnan(one.success.estimate) for one in found.attacks)
     return "a success has no estimate" if missing else ""

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from art_crop.bench.units import Finished, Worker, WorkItem
 from art_crop.checks import check_int
-from art_crop.errors import ArtCropError, InvalidInputError, MissingDependencyError
+from art_crop.errors import ArtCropError, InvalidInputError, MissingDependencyError, describe
 from art_crop.process import prepare_process
 
 __all__ = ["Executor", "InProcess", "LocalProcesses", "MakeWorker", "RemoteWorker", "WorkerError", "compute", "made"]
@@ -73,8 +73,8 @@ def made(make_worker: MakeWorker) -> Worker | ArtCropError:
         return make_worker()
     except ArtCropError as error:
         return error
-    except Exception as error:
-        return WorkerError(f"a worker could not be set up: {type(error).__name__}: {error}")
+    except (Exception, SystemExit) as error:
+        return WorkerError(f"a worker could not be set up: {describe(error)}")
 
 
 def compute(
@@ -172,8 +172,11 @@ class InProcess:
     def run(self, make_worker: MakeWorker, items: Iterable[WorkItem], *, threads: int = 1) -> Iterator[Finished]:
         """See :class:`Executor`."""
         worker = make_worker()
-        for item in items:
-            yield worker.work(item)
+        try:
+            for item in items:
+                yield worker.work(item)
+        finally:
+            getattr(worker, "close", lambda: None)()
 
 
 class LocalProcesses:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from art_crop.bench.cards import card_problem, model_cards
+from art_crop.bench.suite import digest
 from art_crop.errors import InvalidInputError
 
 __all__ = ["Board", "as_markdown", "board_rows", "collect", "notices", "write_boards"]
@@ -72,10 +73,10 @@ def write_boards(boards: Sequence[Board], out: Path) -> list[Path]:
     content = [{"suite": b.suite, "suite_sha256": b.suite_sha256, "cards": list(b.cards)} for b in boards]
     write_atomic_json(written[1], {"schema": 1, "boards": content})
     for card in (card for board in boards for card in board.cards):
-        weights = str(card.get("weights_sha256") or "no-weights")[:8]
-        named = [(card["model"], 60), (weights, 8), (card["suite_sha256"], 8)]  # with room for each
-        words = [re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip(".-")[:most] for text, most in named]
-        written.append(out / "cards" / f"{'-'.join(word or 'model' for word in words)}.json")
+        # What tells cards apart on a board is in the hash: names differ by more than letters that a file name may have.
+        own = [card["suite_sha256"], *(card.get(name) for name in ("model", "weights_sha256", "version", "art_crop"))]
+        word = re.sub(r"[^a-z0-9._-]+", "-", card["model"].lower()).strip(".-")[:60] or "model"
+        written.append(out / "cards" / f"{word}-{digest(own)[:16]}.json")
         write_atomic_json(written[-1], dict(card))
     return written
 

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from art_crop.bench.store import DamagedPartError, RunInfo, arrow, parts_of, read_part, read_parts, read_run, schema
+from art_crop.bench.store import (
+    DamagedPartError,
+    RunInfo,
+    arrow,
+    parts_of,
+    read_part,
+    read_parts,
+    read_run,
+    run_checksum,
+    schema,
+)
 from art_crop.errors import ArtCropError, InvalidInputError, OutputError
 from art_crop.images import write_atomic
 
@@ -51,7 +61,9 @@ class PartStore:
             info = replace(info, started=earlier.started)
         # run.json first: whoever sees anything in the folder, another runner or the next one, must see whose it is.
         _make(run)
-        write_atomic(run / "run.json", msgspec.json.format(msgspec.json.encode(info), indent=2) + b"\n")
+        content = msgspec.to_builtins(info)
+        content["checksum"] = run_checksum(msgspec.json.decode(msgspec.json.encode(content)))
+        write_atomic(run / "run.json", msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
         _make(self.results)
 
     def finished(self) -> Mapping[str, str]:
@@ -92,13 +104,15 @@ class PartStore:
         try:
             for name, data in (files or {}).items():
                 path = self.run / name
-                if not path.exists():
-                    path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(exist_ok=True)
+                if not path.is_file() or path.read_bytes() != data:
                     write_atomic(path, data)
             table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema())
             self._remember(self._write(table), table)
             if len(parts_of(self.results, _LARGE)) >= self._many:
                 self.compact()
+        except OSError as error:
+            raise OutputError(f"cannot keep results in {self.run}: {error.strerror or error}") from error
         except OutputError as error:
             raise OutputError(f"{error}; free some space and give the same command: it goes on where it was") from error
 

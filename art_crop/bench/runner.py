@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import art_crop
 from art_crop.bench.part_store import PartStore
+from art_crop.bench.scratch import at_work, sweep_scratch
 from art_crop.bench.store import EXCLUDED, RunInfo, photo_set_sha256
 from art_crop.bench.suite import Suite
-from art_crop.bench.units import Finished, WorkItem, choose_photos, row_key, setting_keys, work_items
+from art_crop.bench.units import UNAVAILABLE, Finished, WorkItem, choose_photos, row_key, setting_keys, work_items
 from art_crop.errors import InvalidInputError, OutputError
 from art_crop.plugins.lookup import find
 from art_crop.plugins.registry import load_executor
@@ -37,6 +38,8 @@ __all__ = ["FINAL", "Progress", "Summary", "execute", "run_suite"]
 
 FINAL = ("", EXCLUDED, "impossible")
 """Kinds of error ("": none) that would be the same again; rows of others are computed anew with ``retry``."""
+_HOPELESS = 5  # work items in a row of which nothing could be computed for want of disk or memory
+_GOES_ON = "free some space or memory and give the same command: it goes on where it was"
 _MOST_WAITING = 32  # work items, perhaps with images, while a slow disk writes others
 Progress = Callable[[int, int, str], None]
 """Called with rows that are kept, rows in all, and a note."""
@@ -54,6 +57,8 @@ class Summary:
     failed_before: int = 0  # of those kept, with an error; they are computed anew with ``retry``
     first_error: str = ""
     damaged: Sequence[str] = ()  # parts of earlier results that were not what was written, and were set aside
+    unavailable: int = 0  # could not be computed for want of disk or memory, say, and are not kept; first_reason is one
+    first_reason: str = ""
     stopped: bool = False  # ended by Ctrl-C before all was done
 
 
@@ -99,17 +104,24 @@ def run_suite(
     given = {name: str(Path(path).expanduser().absolute()) for name, path in (weights or {}).items()}
     _check_weights(suite, given)
     photos = choose_photos(suite, images, every, limit)
-    recipe = Recipe(suite, given, device, keep_images)
-    with _threads_kept():
+    folder = out.expanduser().absolute()
+    recipe = Recipe(suite, given, device, keep_images, str(folder))
+    with _threads_kept(), _swept(recipe.run):
         engine = _executor(executor, executor_options or {})
-        hashes = SuiteWorker(recipe).check()
+        first = SuiteWorker(recipe)
+        try:
+            hashes = first.check()
+        finally:
+            first.close()
+        recipe = replace(recipe, hashes=hashes)
         data = {
             "dataset": suite.data.dataset,
             "photos": len(photos),
             "sha256": photo_set_sha256(photo.sha256 for photo in photos),
             "licence": find("dataset", suite.data.dataset).spec.licence,
         }
-        store = PartStore(out.expanduser(), _info(suite, hashes, command, data))
+        info = _info(suite, hashes, command, data)
+        store = PartStore(folder, replace(info, photos=[(photo.name, photo.sha256) for photo in photos]))
         items = work_items(setting_keys(suite, hashes, art_crop.__version__), photos, suite.limits.batch)
         make_worker = partial(_worker, recipe)
         return execute(items, store, engine, make_worker, threads=suite.threads, retry=retry, progress=progress)
@@ -134,7 +146,7 @@ def execute(
     summary = Summary(rows=len(wanted), kept=len(kept), failed_before=sum(kind not in FINAL for kind in kept))
     tell = progress or (lambda *_: None)
     tell(summary.kept, summary.rows, "")
-    elsewhere = 0
+    elsewhere = in_a_row = 0
 
     def missing(order: Sequence[WorkItem]) -> Iterator[WorkItem]:
         nonlocal elsewhere
@@ -146,11 +158,19 @@ def execute(
             if todo:
                 yield replace(item, photos=todo)
 
-    with _first_here(store.run) as first, closing(_Writer(store, every)) as writer:
+    with at_work(store.run) as first, closing(_Writer(store, every)) as writer:
         results = executor.run(make_worker, missing(items if first else items[::-1]), threads=threads)
         try:
             for finished in results:
+                wanting = [row for row in finished.rows if row["error_kind"] == UNAVAILABLE]
+                for row in wanting:
+                    summary.unavailable += 1
+                    summary.first_reason = summary.first_reason or f"{row['photo']}: {row['error']}"
+                    finished.rows.remove(row)
                 writer.append(finished)
+                in_a_row = in_a_row + 1 if wanting and not finished.rows else 0
+                if in_a_row >= _HOPELESS:
+                    raise OutputError(f"nothing can be computed here any more ({wanting[0]['error']}); {_GOES_ON}")
                 for row in finished.rows:
                     summary.done += 1
                     summary.excluded += row["error_kind"] == EXCLUDED
@@ -233,24 +253,12 @@ def _threads_kept() -> Iterator[None]:
 
 
 @contextmanager
-def _first_here(run: Path) -> Iterator[bool]:
-    """Whether no other runner is at work in this folder; the system forgets the lock with the process that had it."""
+def _swept(run: str) -> Iterator[None]:
+    """Take away what workers leave that are ended rather than told to end."""
     try:
-        import fcntl
-    except ImportError:  # Windows: runners then only do some work twice
-        yield True
-        return
-    try:
-        lock = (run / ".runner").open("a")
-    except OSError as error:
-        raise OutputError(f"cannot write {run / '.runner'}: {error.strerror or error}") from error
-    with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
+        yield
+    finally:
+        sweep_scratch(run)
 
 
 def _check_weights(suite: Suite, weights: Mapping[str, str]) -> None:

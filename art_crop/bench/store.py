@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from art_crop.bench.suite import digest
 from art_crop.errors import ArtCropError, InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["COLUMNS", "EXCLUDED", "SCHEMA_VERSION", "DamagedPartError", "DamagedPartWarning", "RunInfo", "arrow"]
-__all__ += ["parts_of", "photo_set_sha256", "read_part", "read_parts", "read_rows", "read_run", "schema"]
+__all__ += ["parts_of", "photo_set_sha256", "read_part", "read_parts", "read_rows", "read_run", "run_checksum"]
+__all__ += ["schema"]
 
 SCHEMA_VERSION = 1
 EXCLUDED = "excluded"
@@ -107,6 +109,8 @@ class RunInfo:
         command: As it was given, paths shortened to their last part.
         models: Name in the suite -> weights_sha256, distribution, version, licence.
         data: dataset, photos, the sha256 of all photos' hashes, and the dataset's licence.
+        photos: Name and SHA-256 of each photo that the last command asked for; results of others, replaced or removed
+            since, are no part of the run. Empty, as in runs of earlier versions: all that there are.
         schema: Version of this folder's layout.
     """
 
@@ -120,6 +124,7 @@ class RunInfo:
     command: str
     models: dict[str, dict[str, str]]
     data: dict[str, Any] = field(default_factory=dict)
+    photos: list[tuple[str, str]] = field(default_factory=list)
     schema: int = SCHEMA_VERSION
 
 
@@ -141,14 +146,23 @@ def read_run(run: Path) -> RunInfo:
         raise InvalidInputError(
             f"{path} has layout {found!r}, and this version reads {SCHEMA_VERSION}; choose another folder"
         )
+    checksum = content.pop("checksum", None)
     try:
-        return msgspec.convert(content, RunInfo)
-    except msgspec.ValidationError as error:
+        info = msgspec.convert(content, RunInfo)
+        if checksum is not None and checksum != run_checksum(content):
+            raise InvalidInputError(f"{path} is damaged, or was changed by hand: its content is not what was written")
+        return info
+    except (msgspec.ValidationError, RecursionError) as error:
         raise InvalidInputError(f"{path} is not as art-crop bench wrote it: {error}") from error
 
 
+def run_checksum(content: Mapping[str, Any]) -> str:
+    """Hash what ``run.json`` says, its own checksum aside."""
+    return digest({key: value for key, value in content.items() if key != "checksum"})
+
+
 def read_rows(run: Path) -> pa.Table:
-    """Read all rows of a run, one for each key, in an order that does not depend on how they were computed.
+    """Read all rows of a run's photos, one for each key, in an order that does not depend on how they were computed.
 
     A part that cannot be read is named in a :class:`DamagedPartWarning` and passed over. Of rows with one key, one
     without an error is preferred.
@@ -157,8 +171,10 @@ def read_rows(run: Path) -> pa.Table:
         InvalidInputError: As :func:`read_run`.
         MissingDependencyError: Without pyarrow.
     """
-    read_run(run)
-    table, _, damaged = read_parts(run / "results")
+    info, (table, _, damaged) = read_run(run), read_parts(run / "results")
+    if info.photos:
+        asked, columns = {*info.photos}, (table.column(name).to_pylist() for name in ("photo", "photo_sha256"))
+        table = table.filter(arrow().array([photo in asked for photo in zip(*columns, strict=True)], arrow().bool_()))
     for path, reason in damaged:
         warnings.warn(f"{path.name} is damaged and passed over: {reason}", DamagedPartWarning, stacklevel=2)
     return table
@@ -185,7 +201,7 @@ def read_part(path: Path, columns: Iterable[str] | None = None) -> pa.Table:
         OSError: The system cannot read it.
     """
     content, named = path.read_bytes(), _NAME.fullmatch(path.name)
-    if named and not hashlib.sha256(content).hexdigest().startswith(named[1]):
+    if named is None or not hashlib.sha256(content).hexdigest().startswith(named[1]):
         raise DamagedPartError("its content is not that of which its name is the hash")
     pa, wanted = arrow(), schema()
     try:

@@ -15,6 +15,7 @@ from art_crop.errors import InvalidInputError
 from art_crop.plugins.registry import load_dataset
 
 __all__ = [
+    "UNAVAILABLE",
     "Finished",
     "PhotoRef",
     "Unit",
@@ -26,6 +27,10 @@ __all__ = [
     "setting_keys",
 ]
 __all__ += ["work_items"]
+
+
+UNAVAILABLE = "unavailable"
+"""``error_kind`` of what cannot be computed here and now (no disk, no memory, a photo replaced); it is never kept."""
 
 
 @dataclass(frozen=True)

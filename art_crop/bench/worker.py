@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import hashlib
 import math
+import multiprocessing
+import os
+import re
 import signal
-import tempfile
 import threading
 import time
 from collections import OrderedDict
@@ -20,16 +24,36 @@ import numpy as np
 import torch
 from PIL import Image
 
+from art_crop.bench.scratch import Scratch
 from art_crop.bench.suite import ModelUse, Setting, Suite, canonical
 from art_crop.bench.tasks import NotMeasured, Sample, Target
-from art_crop.bench.units import Finished, PhotoRef, WorkItem, blank_row
-from art_crop.errors import ImageFileError, InvalidInputError
+from art_crop.bench.units import UNAVAILABLE, Finished, PhotoRef, WorkItem, blank_row
+from art_crop.errors import (
+    ArtCropError,
+    ImageFileError,
+    InvalidInputError,
+    OutputError,
+    PluginError,
+    WeightsError,
+    class_name,
+    describe,
+    printable,
+)
 from art_crop.images import encode_png, load_photo
 from art_crop.images.encoding import Encoding, Jpeg, Png
+from art_crop.models.weights import file_sha256
 from art_crop.pipeline.verify import verify
 from art_crop.plugins.registry import load_attack, load_defence, load_metric, load_model, load_task
 
-__all__ = ["Recipe", "SuiteWorker", "TimeLimitError"]
+__all__ = ["OtherWeightsError", "Recipe", "ReplacedError", "SuiteWorker", "TimeLimitError"]
+
+_IGNORED = 10  # alarms that a model may catch before its worker is ended
+_WANTS = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "ENOMEM", "EMFILE", "ENFILE", "EIO", "EROFS", "ESTALE", "EAGAIN")
+    if hasattr(errno, name)
+}
+_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory|cannot allocate memory", re.IGNORECASE)
 
 Array = np.ndarray[Any, Any]
 Kept = TypeVar("Kept")
@@ -43,10 +67,20 @@ class Recipe:
     weights: Mapping[str, str]
     device: str
     keep_images: bool
+    run: str = ""  # the folder of results
+    hashes: Mapping[str, str] | None = None  # of models' weights, as the run began
 
 
-class TimeLimitError(Exception):
-    """A photo took longer than the suite allows."""
+class TimeLimitError(BaseException):
+    """A photo took longer than the suite allows; no Exception, for a model that catches those would not be ended."""
+
+
+class ReplacedError(ArtCropError):
+    """A photo is not what it was when the run began; nothing that comes of it is a result."""
+
+
+class OtherWeightsError(ArtCropError):
+    """Weights are not what they were when the run began; all that would follow were results of others."""
 
 
 @dataclass
@@ -59,7 +93,7 @@ class _Work:
     target: Target | None = None
     changed: Array | None = None
     result: Any = None
-    error: Exception | None = None
+    error: BaseException | None = None
     files: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -84,7 +118,7 @@ class SuiteWorker:
         self._pixels: OrderedDict[Any, Array] = OrderedDict()
         self._outputs: OrderedDict[Any, Any] = OrderedDict()
         self._originals: OrderedDict[Any, bytes] = OrderedDict()
-        self._folder = tempfile.TemporaryDirectory(prefix="art-crop-bench-")
+        self._scratch = Scratch(recipe.run)
 
     # -- what is loaded once -------------------------------------------------------------------------------------------
 
@@ -110,9 +144,19 @@ class SuiteWorker:
             chain = [load_defence(uses[name].plugin, **uses[name].options) for name in use.defences]
             options["preprocessing_defences"] = chain
         try:
-            return load_model(use.plugin, **options)
+            model = load_model(use.plugin, **options)
+        except ArtCropError:
+            raise
         except TypeError as error:
-            raise InvalidInputError(f"models.{use.name}.options: {error}") from error
+            raise InvalidInputError(f"models.{use.name}.options: {printable(error)}") from error
+        except Exception as error:  # a third party's model may refuse in any words
+            raise PluginError(f"models.{use.name}: {use.plugin} cannot be loaded: {describe(error)}") from error
+        before = (self.recipe.hashes or {}).get(use.name)
+        if before is not None and before != _hash_of(model):
+            raise OtherWeightsError(
+                f"the weights of {use.name} were replaced while the run went on; choose another --out"
+            )
+        return model
 
     def check(self) -> dict[str, str]:
         """Load every model and build every attack; what cannot be done is found here, before anything runs.
@@ -128,7 +172,11 @@ class SuiteWorker:
             self.model(setting.scored)
             self.attack(setting)
         self._attack = None
-        return {name: str(getattr(model, "weights_sha256", "") or "") for name, model in self._models.items()}
+        return {name: _hash_of(model) for name, model in self._models.items()}
+
+    def close(self) -> None:
+        """Remove temporary files."""
+        self._scratch.close()
 
     def attack(self, setting: Setting) -> Any:
         """The attack of a setting."""
@@ -160,8 +208,10 @@ class SuiteWorker:
             attack = kind(self.model(setting.attacked or setting.scored), **params)
         except InvalidInputError as error:
             raise InvalidInputError(f"{where}: {error}") from error
-        except Exception as error:  # a third party's attack may refuse in any words
-            raise InvalidInputError(f"{where}: {setting.plugin} cannot be made: {error}") from error
+        except ArtCropError:
+            raise
+        except (Exception, SystemExit) as error:  # a third party's attack may refuse in any words
+            raise InvalidInputError(f"{where}: {setting.plugin} cannot be made: {describe(error)}") from error
         self._attack = (setting, attack)
         return attack
 
@@ -267,23 +317,29 @@ class SuiteWorker:
         pixels, decoded, row = one.sample.pixels, encoded.decoded, one.row
         change = _change_of(pixels, decoded)
         outcome = self.task.outcome(one.sample, one.target, verified.output, change)
-        metrics = {**outcome.metrics, **{name: float(of(pixels, decoded)) for name, of in self.metrics.items()}}
+        metrics = {
+            **{name: float(of) for name, of in outcome.metrics.items()},
+            **{name: float(of(pixels, decoded)) for name, of in self.metrics.items()},
+        }
         if self.encoding.lossy:
             metrics["l2-before-encoding"] = _change_of(pixels, one.changed)["l2"]
         found: dict[str, Any] = {
-            "success": outcome.success,
-            "success_before": outcome.success_before,
+            "success": None if outcome.success is None else bool(outcome.success),
+            "success_before": None if outcome.success_before is None else bool(outcome.success_before),
             "l2": change["l2"],
             "linf": change["linf"],
             "metrics": metrics,
             "facts": canonical(outcome.details),
         }
-        found |= {name: getattr(one.result, name, 0) for name in ("gradients", "queries")}
-        found |= {"curve": list(getattr(one.result, "curve", ())), "curve_of": getattr(one.result, "curve_of", "")}
+        # As the table of results has them, whatever a third party's attack says.
+        found |= {name: int(getattr(one.result, name, 0)) for name in ("gradients", "queries")}
+        found["curve"] = [float(value) for value in getattr(one.result, "curve", ())]
+        found["curve_of"] = printable(getattr(one.result, "curve_of", ""))
         if self.recipe.keep_images:
-            found["image"] = f"images/{row['key'][:24]}{encoded.suffix}"
-            found["original"] = f"images/original-{one.photo.sha256[:16]}-{pixels.shape[1]}.png"
-            one.files = {found["image"]: encoded.data, found["original"]: self._original(one.photo, pixels)}
+            original = self._original(one.photo, pixels)
+            found["image"] = _named(f"images/{row['key'][:24]}", encoded.data, encoded.suffix)
+            found["original"] = _named(f"images/original-{one.photo.sha256[:16]}", original, ".png")
+            one.files = {found["image"]: encoded.data, found["original"]: original}
         row.update(found)
 
     @contextmanager
@@ -291,10 +347,24 @@ class SuiteWorker:
         """Turn what goes wrong into the rows' error."""
         try:
             yield
-        except Exception as error:
-            for one in group:
-                one.error, one.files = error, {}
-                one.row["error_kind"], one.row["error"] = _kind_of(error), _sentence(error, one.photo)
+        except (KeyboardInterrupt, GeneratorExit, OtherWeightsError):
+            raise
+        except BaseException as error:  # sys.exit() in a model ends no run
+            self._note(group, error)
+
+    def _note(self, group: Sequence[_Work], error: BaseException) -> None:
+        for one in group:
+            one.error, one.files = error, {}
+            one.row["error_kind"], one.row["error"] = self._kind_of(error), _sentence(error, one.photo)
+
+    def _kind_of(self, error: BaseException) -> str:
+        if isinstance(error, NotMeasured):
+            return error.kind
+        if isinstance(error, ReplacedError) or _of_the_machine(error):
+            return UNAVAILABLE
+        return (
+            "photo" if isinstance(error, ImageFileError) else "time" if isinstance(error, TimeLimitError) else "attack"
+        )
 
     # -- what is kept for a while --------------------------------------------------------------------------------------
 
@@ -302,7 +372,18 @@ class SuiteWorker:
         """uint8 (H, W, 3) at the suite's width."""
         # Items of one batch follow one another, so that nothing older is worth its memory.
         most = self.suite.limits.batch
-        return _kept(self._pixels, photo.path, most, lambda: self._resized(load_photo(photo.path).pixels))
+        return _kept(self._pixels, photo, most, lambda: self._resized(self._read(photo)))
+
+    def _read(self, photo: PhotoRef) -> Array:
+        pixels = load_photo(photo.path).pixels
+        # Afterwards: who replaces a file in the meantime is found out, and a file of which there was no hash as well.
+        try:
+            unchanged = file_sha256(Path(photo.path)) == photo.sha256
+        except WeightsError:
+            unchanged = False
+        if not unchanged:
+            raise ReplacedError("it was replaced while the run went on; the same command goes on with the new one")
+        return pixels
 
     def _resized(self, pixels: Array) -> Array:
         width = self.suite.data.width
@@ -316,14 +397,17 @@ class SuiteWorker:
         most = self.suite.limits.batch * len(self.suite.models)
 
         def ask() -> Any:
-            path = Path(self._folder.name) / f"photo{self.encoding.suffix}"
-            path.write_bytes(self.encoding.encode(pixels).data)
+            path, data = self._scratch.path / f"photo{self.encoding.suffix}", self.encoding.encode(pixels).data
+            try:
+                path.write_bytes(data)
+            except OSError as error:
+                raise OutputError(f"no temporary files can be written: {error.strerror or error}") from error
             return self.model(setting.scored).output_of_file(path)
 
-        return _kept(self._outputs, (photo.path, setting.scored), most, ask)
+        return _kept(self._outputs, (photo, setting.scored), most, ask)
 
     def _original(self, photo: PhotoRef, pixels: Array) -> bytes:
-        return _kept(self._originals, photo.path, self.suite.limits.batch, lambda: encode_png(pixels))
+        return _kept(self._originals, photo, self.suite.limits.batch, lambda: encode_png(pixels))
 
 
 def _change_of(pixels: Array, changed: Array) -> dict[str, float]:
@@ -343,30 +427,61 @@ def _time_limit(seconds: float) -> Iterator[None]:
         yield
         return
 
-    def ring(*_: Any) -> None:
-        raise TimeLimitError(f"took more than {seconds:g} s, the suite's limits.photo_seconds")
+    ignored = 0
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    def ring(*_: Any) -> None:
+        nonlocal ignored
+        ignored += 1
+        if ignored > _IGNORED and multiprocessing.parent_process() is not None:
+            os._exit(1)  # a worker of which nothing else ends the photo; it is replaced, and the photo given up
+        raise TimeLimitError(text)
+
+    text = f"took more than {seconds:g} s, the suite's limits.photo_seconds"
+    before, began = signal.signal(signal.SIGALRM, ring), time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again and again, for a model may catch what is raised
     try:
         yield
+        if time.monotonic() - began > seconds:
+            raise TimeLimitError(text)
+    except Exception as error:  # what comes of an alarm that was caught may be anything
+        if time.monotonic() - began > seconds:
+            raise TimeLimitError(text) from error
+        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
-def _kind_of(error: Exception) -> str:
-    if isinstance(error, NotMeasured):
-        return error.kind
-    return "photo" if isinstance(error, ImageFileError) else "time" if isinstance(error, TimeLimitError) else "attack"
+def _of_the_machine(error: BaseException) -> bool:
+    """Whether an error, or what it comes of, is want of disk or memory, which is no result of any attack."""
+    seen: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in seen:
+        if isinstance(one, (MemoryError, OutputError, torch.cuda.OutOfMemoryError)):
+            return True
+        if isinstance(one, OSError) and one.errno in _WANTS:
+            return True
+        if isinstance(one, RuntimeError) and _NO_MEMORY.search(describe(one)):
+            return True
+        seen.append(one)
+        one = one.__cause__ or one.__context__
+    return False
 
 
-def _sentence(error: Exception, photo: PhotoRef) -> str:
+def _hash_of(model: Any) -> str:
+    return printable(getattr(model, "weights_sha256", "") or "")
+
+
+def _named(start: str, data: bytes, suffix: str) -> str:
+    """A file's name with a hash of its content, with which readers compare it."""
+    return f"{start}-{hashlib.sha256(data).hexdigest()[:16]}{suffix}"
+
+
+def _sentence(error: BaseException, photo: PhotoRef) -> str:
     """One line, with the photo's name instead of where it lies on this machine."""
-    text = " ".join(str(error).replace(photo.path, photo.name).split()) or "no message"
-    text = text.encode("utf-8", "replace").decode()  # a path in it may hold bytes that no table can
-    named = isinstance(error, (NotMeasured, ImageFileError, TimeLimitError, InvalidInputError))
-    return text if named else f"{type(error).__name__}: {text}"
+    text = printable(error, 1000, lambda one: str(one).replace(photo.path, photo.name)) or "no message"
+    named = isinstance(error, (NotMeasured, ImageFileError, TimeLimitError, InvalidInputError, ReplacedError))
+    return text if named else f"{class_name(error)}: {text}"
 
 
 def _kept(store: OrderedDict[Any, Kept], key: Any, most: int, make: Callable[[], Kept]) -> Kept:

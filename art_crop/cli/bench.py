@@ -102,7 +102,7 @@ def run(
             out.print("photos are kept of results that are computed now; for those from before give another --out")
         if summary.stopped:
             raise typer.Exit(130)
-        if summary.failed or summary.failed_before:
+        if summary.failed or summary.failed_before or summary.unavailable:
             raise typer.Exit(FAILED)
 
 
@@ -212,6 +212,11 @@ def _tell(summary: Summary, folder: Path) -> None:
         parts.append(f"{summary.failed} failed, such as {summary.first_error}")
     if summary.failed_before:
         parts.append(f"{summary.failed_before} of those kept had failed: --retry-failed computes them anew")
+    if summary.unavailable:
+        parts.append(
+            f"{summary.unavailable} could not be computed here and now, such as {summary.first_reason}: "
+            "the same command computes them"
+        )
     if summary.stopped:
         parts.append("stopped: the same command goes on")
     out.print(literal("; ".join(parts)))

@@ -21,6 +21,14 @@ from art_crop.errors import DownloadError
 __all__ = ["unpack"]
 
 _CHUNK = 1 << 20
+_LONGEST_HEADER, _LONGEST_NAME = 1 << 16, 4096  # bytes; letters
+_EXTENDED = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 _DAMAGE = (  # what the readers raise on bytes that are no archive, or an encrypted one
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -80,7 +88,8 @@ def unpack(
                 continue
             if not member.plain:
                 raise DownloadError(f"{archive.name}: {member.name!r} is a link or a device, not a plain file")
-            if any(mark in part for part in parts for mark in "\\:\0"):  # separators and drives on some systems
+            # Separators and drives on some systems; a line end could forge a line of a list of contents.
+            if any(mark in "\\:" or not mark.isprintable() for part in parts for mark in part):
                 raise DownloadError(f"{archive.name}: {member.name!r} is no name for a file here")
             target = into.joinpath(*parts[drop:])
             if target.exists():
@@ -95,6 +104,8 @@ def unpack(
 
 def _checked(archive: Path, name: str) -> tuple[str, ...]:
     """The names between the slashes; an entry that could lead anywhere else spoils the whole archive."""
+    if len(name) > _LONGEST_NAME:
+        raise DownloadError(f"{archive.name}: a name of {len(name):,} letters; at most {_LONGEST_NAME:,} are allowed")
     parts = tuple(part for part in name.rstrip("/").split("/") if part != ".") or (".",)
     if "" in parts or ".." in parts:
         raise DownloadError(f"{archive.name}: {name!r} leads out of the archive's own folder; nothing of it is kept")
@@ -126,7 +137,7 @@ def _opened(archive: Path) -> Iterator[Iterator[_Member]]:
             with zipfile.ZipFile(archive) as packed:
                 yield _zip_members(packed)
         else:
-            with tarfile.open(archive, "r:*") as tar:
+            with tarfile.open(archive, "r:*", tarinfo=_Header) as tar:
                 yield _tar_members(tar)
     except _DAMAGE as error:
         raise DownloadError(f"{archive.name} is damaged or not an archive that is read here: {error}") from error
@@ -140,8 +151,22 @@ def _zip_members(packed: zipfile.ZipFile) -> Iterator[_Member]:
 
 
 def _tar_members(tar: tarfile.TarFile) -> Iterator[_Member]:
-    for info in tar:
+    while (info := tar.next()) is not None:
         yield _Member(info.name, info.size, info.isreg(), info.isdir(), partial(_tar_open, tar, info))
+        tar.members.clear()  # type: ignore[attr-defined] # which would hold every name there was
+
+
+class _Header(tarfile.TarInfo):
+    """A header of bounded length: tarfile reads long names and extended headers into memory, however long they say."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _EXTENDED and self.size > _LONGEST_HEADER:
+            raise tarfile.HeaderError(f"a header of {self.size:,} bytes; at most {_LONGEST_HEADER:,} are allowed")
+        if self.type == tarfile.XGLTYPE:  # which add up over the archive
+            tar.pax_headers = {}
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.HeaderError("a sparse file, which is not read here")
+        return super()._proc_member(tar)  # type: ignore[misc, no-any-return]
 
 
 def _tar_open(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from art_crop.errors import printable
 from art_crop.plugins.hookspecs import GROUP
 
 __all__ = [
@@ -20,7 +21,6 @@ __all__ = [
     "allowed",
     "installed",
     "normalised",
-    "one_line",
     "strict_by_default",
 ]
 
@@ -93,13 +93,6 @@ def normalised(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-def one_line(text: object, limit: int = 300) -> str:
-    """Foreign text as one printable line, for a listing must not be torn by control characters."""
-    words = " ".join(str(text).split())
-    line = "".join(letter if letter.isprintable() else "?" for letter in words)
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
-
-
 def _entry_points_text(distribution: importlib.metadata.Distribution) -> str:
     try:
         return distribution.read_text(_FILE) or ""
@@ -112,7 +105,7 @@ def _metadata(distribution: importlib.metadata.Distribution, field: str) -> str:
         values = distribution.metadata.get_all(field)  # indexing warns or raises where there is none
     except Exception:  # there may be no METADATA at all, which every Python version reports in its own way
         values = None
-    return one_line(values[0], 80) if values and values[0].strip() else _UNKNOWN
+    return printable(values[0], 80) if values and values[0].strip() else _UNKNOWN
 
 
 def _is_shadowed(name: str, text: str) -> bool:
@@ -133,5 +126,5 @@ def _candidates(distribution: importlib.metadata.Distribution, name: str) -> Ite
         return
     for entry_point in entry_points:
         target = entry_point.value.partition("[")[0].strip()  # extras are of no use here
-        problem = "" if _TARGET.fullmatch(target) else f"its entry point must name a module, not {one_line(target)!r}"
-        yield Candidate(name, version, one_line(entry_point.name, 80), target, problem)
+        problem = "" if _TARGET.fullmatch(target) else f"its entry point must name a module, not {printable(target)!r}"
+        yield Candidate(name, version, printable(entry_point.name, 80), target, problem)

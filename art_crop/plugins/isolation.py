@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import io
 import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from art_crop.plugins.discovery import ALLOWED_VARIABLE, one_line
+from art_crop.errors import describe, printable
+from art_crop.plugins.discovery import ALLOWED_VARIABLE
 
-__all__ = ["HANGS_AFTER", "Report", "contained", "explain", "import_target", "stdout_is_not_ours"]
+__all__ = ["HANGS_AFTER", "Report", "contained", "explain", "import_target", "state_kept", "stdout_is_not_ours"]
 
 HANGS_AFTER = 3.0
 """Seconds after which a plugin that is still being read is named on the error stream."""
@@ -40,13 +44,14 @@ class Report:
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
         """Turn whatever is raised inside, SystemExit included, into a problem; only Ctrl-C goes through."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            self.problems.append(f"{what} {explain(error)}")
-            self.errors.append(error)
+        with _interrupts() as interrupted:
+            try:
+                yield
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and interrupted():
+                    raise
+                self.problems.append(f"{what} {explain(error)}")
+                self.errors.append(error)
 
 
 @contextmanager
@@ -72,6 +77,109 @@ def contained(report: Report, who: str) -> Iterator[None]:
 
 
 @contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Tell whether a KeyboardInterrupt was the user's: foreign code may raise one itself.
+
+    Where that cannot be told, in another thread than the main one or under another handler of the signal, it was.
+    """
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield lambda: True
+        return
+    seen: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def state_kept() -> Iterator[list[str]]:
+    """Give back what foreign code may change of this process in passing; yields what it had changed, in words.
+
+    These are filters of warnings, ``sys.path``, ``sys.argv``, the standard streams and hooks, the working folder, the
+    limit of recursion, and handlers of signals. What it registers with ``atexit`` runs, but not on standard output.
+    """
+    changed: list[str] = []
+    main = threading.current_thread() is threading.main_thread()
+    lists = {"sys.path": (sys.path, [*sys.path]), "sys.argv": (sys.argv, [*sys.argv])}
+    named = {name: getattr(sys, name) for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook")}
+    handlers = {one: signal.getsignal(one) for one in signal.valid_signals()} if main else {}
+    limit, register, folder = sys.getrecursionlimit(), atexit.register, _folder()
+    atexit.register = _quiet(register)
+    try:
+        with warnings.catch_warnings():
+            filters = [*warnings.filters]
+            yield changed
+            if [*warnings.filters] != filters:
+                changed.append("filters of warnings")
+    finally:
+        atexit.register = register
+        for what, (own, before) in lists.items():
+            name = what.partition(".")[2]
+            if getattr(sys, name) is not own or own != before:
+                changed.append(what)
+                own[:] = before
+                setattr(sys, name, own)
+        for name, value in named.items():
+            if getattr(sys, name) is not value:
+                changed.append(f"sys.{name}")
+                setattr(sys, name, value)
+        if sys.getrecursionlimit() != limit:
+            changed.append("the limit of recursion")
+            sys.setrecursionlimit(limit)
+        if folder and _folder() != folder:
+            changed.append("the working folder")
+            os.chdir(folder)
+        for number, handler in handlers.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                changed.append(f"the handler of {signal.Signals(number).name}")
+                signal.signal(number, handler)
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109 - to be given back as it is
+    except OSError:
+        return ""
+
+
+def _quiet(register: Callable[..., Any]) -> Callable[..., Any]:
+    """``atexit.register`` for functions that may print when a command has written its JSON."""
+
+    def registered(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
+        register(_AtExit(function), *args, **kwargs)
+        return function
+
+    return registered
+
+
+class _AtExit:
+    """A function that runs without standard output; equal to the function itself, for ``atexit.unregister``."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        with redirect_stdout(sys.stderr), suppress(SystemExit):
+            self._function(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._function == (other._function if isinstance(other, _AtExit) else other))
+
+    def __hash__(self) -> int:
+        return hash(self._function)
+
+
+@contextmanager
 def stdout_is_not_ours() -> Iterator[None]:
     """Send the process's standard output to the error stream: child processes and C code do not know ``sys.stdout``."""
     _flush()
@@ -93,12 +201,8 @@ def stdout_is_not_ours() -> Iterator[None]:
 def explain(error: BaseException) -> str:
     """What happened, as the end of a sentence; for an error whose own text may fail, be long or hold control codes."""
     if isinstance(error, SystemExit):
-        return f"called sys.exit({one_line(repr(error.code))})"
-    try:
-        text = one_line(error)
-    except Exception:
-        text = ""
-    return f"raised {type(error).__name__}{f': {text}' if text else ''}"
+        return f"called sys.exit({printable(error.code, text=repr)})"
+    return f"raised {describe(error)}"
 
 
 def import_target(target: str) -> Any:

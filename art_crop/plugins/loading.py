@@ -9,15 +9,17 @@ import difflib
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
 import pluggy
 
+from art_crop.errors import class_name, printable
 from art_crop.plugins import hookspecs
-from art_crop.plugins.discovery import Candidate, one_line
-from art_crop.plugins.isolation import Report, contained, import_target
+from art_crop.plugins.discovery import Candidate
+from art_crop.plugins.isolation import Report, contained, import_target, state_kept
 from art_crop.plugins.specs import (
     AttackSpec,
     DatasetSpec,
@@ -60,6 +62,7 @@ class Loaded(Report):
         self.candidate = candidate
         self.records: list[PluginSpec] = []
         self.imported: list[str] = []
+        self.changed: list[str] = []
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -69,8 +72,10 @@ class Loaded(Report):
             notes.append(f"slow: took {self.seconds:.1f} s to be read")
         if self.imported:
             notes.append(f"imports {', '.join(self.imported)}, which every listing has to wait for")
+        if self.changed:
+            notes.append(f"changes {', '.join(self.changed)} of the process when it is read; given back")
         if self.printed.strip():
-            notes.append(f"prints when it is read: {one_line(self.printed, 80)!r}")
+            notes.append(f"prints when it is read: {printable(self.printed, 80)!r}")
         return tuple(notes)
 
 
@@ -81,7 +86,7 @@ def load(candidate: Candidate) -> Loaded:
         loaded.problems.append(candidate.problem)
         return loaded
     light = [name for name in _HEAVY if name not in sys.modules]
-    with contained(loaded, f"{candidate.distribution} {candidate.version}"):
+    with state_kept() as loaded.changed, contained(loaded, f"{candidate.distribution} {candidate.version}"):
         plugin = None
         with loaded.step(f"importing {candidate.target}"):
             plugin = import_target(candidate.target)
@@ -90,6 +95,8 @@ def load(candidate: Candidate) -> Loaded:
         if plugin is not None:
             with loaded.step("registering its hooks"):
                 _read_hooks(plugin, loaded)
+    if _restored():
+        loaded.problems.append("changes the classes of records, which all plugins share; given back")
     loaded.imported = [name for name in light if name in sys.modules]
     return loaded
 
@@ -100,7 +107,7 @@ def _read_hooks(plugin: Any, loaded: Loaded) -> None:
     try:
         manager.register(plugin, name=loaded.candidate.target)
     except pluggy.PluginValidationError as error:  # its text is three lines; the last says what is wrong
-        loaded.problems.append(f"a hook does not fit its specification: {one_line(str(error).splitlines()[-1])}")
+        loaded.problems.append(f"a hook does not fit its specification: {printable(str(error).splitlines()[-1])}")
         loaded.errors.append(error)
         return
     used = {caller.name: caller for caller in manager.get_hookcallers(plugin) or []}
@@ -117,7 +124,7 @@ def _misspelt(plugin: Any, used: Mapping[str, pluggy.HookCaller]) -> Iterator[st
     """Sentences about hooks that would never be called: decorated under a wrong name, or named but not decorated."""
     for name, caller in used.items():
         if name not in HOOKS and not all(impl.optionalhook for impl in caller.get_hookimpls()):
-            yield f"{one_line(name)} is no hook{_nearest(name)}"
+            yield f"{printable(name)} is no hook{_nearest(name)}"
     decorated = {id(impl.function) for caller in used.values() for impl in caller.get_hookimpls()}
     for name in dir(plugin):
         value = inspect.getattr_static(plugin, name, None)
@@ -125,7 +132,7 @@ def _misspelt(plugin: Any, used: Mapping[str, pluggy.HookCaller]) -> Iterator[st
             if name in HOOKS:
                 yield f"{name} is not decorated with @hookimpl, so that it is never called"
             else:
-                yield f"{one_line(name)} is no hook{_nearest(name)}"
+                yield f"{printable(name)} is no hook{_nearest(name)}"
 
 
 def _nearest(name: str) -> str:
@@ -152,9 +159,7 @@ def _judge(hook: str, result: object, loaded: Loaded) -> None:
     if isinstance(result, (str, bytes, Mapping, PluginSpec)) or not isinstance(result, Iterable):
         if inspect.iscoroutine(result):
             result.close()
-        loaded.problems.append(
-            f"{hook} gave one {type(result).__name__} instead of a list of {wanted.__name__} records"
-        )
+        loaded.problems.append(f"{hook} gave one {class_name(result)} instead of a list of {wanted.__name__} records")
         return
     wrong: list[object] = []
     try:
@@ -162,7 +167,7 @@ def _judge(hook: str, result: object, loaded: Loaded) -> None:
             if number == MOST_RECORDS:
                 loaded.problems.append(f"{hook} gave more than {MOST_RECORDS} records; the others are left out")
             elif type(record) is wanted:  # a subclass might skip the checks
-                loaded.records.append(record)
+                loaded.records.append(_plain(record))
             else:
                 wrong.append(record)
     finally:
@@ -170,8 +175,37 @@ def _judge(hook: str, result: object, loaded: Loaded) -> None:
             loaded.problems.append(f"{hook} gave {_described(wrong)} where {wanted.__name__} records are wanted")
 
 
+def _plain(record: PluginSpec) -> PluginSpec:
+    """The same record, checked anew and of plain texts: one may be changed after it was made, and a text be no text."""
+    return type(record)(**{one.name: _plain_value(getattr(record, one.name)) for one in fields(record)})
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return str.__str__(value)  # exactly a str, without the methods of a class of its own
+    return tuple(map(_plain_value, value)) if isinstance(value, tuple) else value
+
+
+_CLASSES = {kind: dict(vars(kind)) for kind in (PluginSpec, *HOOKS.values())}
+
+
+def _restored() -> bool:
+    """Give the classes of records back as they were; tells whether a plugin had changed them."""
+    changed = False
+    for kind, before in _CLASSES.items():
+        now = dict(vars(kind))
+        for name in {*before, *now}:
+            if name not in before:
+                changed = True
+                delattr(kind, name)
+            elif now.get(name) is not before[name] and not name.startswith("__abstract"):
+                changed = True
+                setattr(kind, name, before[name])
+    return changed
+
+
 def _described(wrong: list[object]) -> str:
-    first = type(wrong[0]).__name__
+    first = class_name(wrong[0])
     belongs = [hook for hook, kind in HOOKS.items() if type(wrong[0]) is kind]
     text = f"a record of another hook ({first}, of {belongs[0]})" if belongs else f"a thing of type {first}"
     return text if len(wrong) == 1 else f"{text} and {len(wrong) - 1} more"

@@ -115,7 +115,9 @@ def write_run(folder: Path, rows: list[dict[str, Any]], **info: Any) -> Path:
     half = len(rows) // 2
     for part, some in enumerate((rows[:half], rows[half:])):
         if some:
-            pq.write_table(pa.Table.from_pylist(some, schema=SCHEMA), folder / "results" / f"part-{part}.parquet")
+            path = folder / "results" / f"part-{part}.parquet"
+            pq.write_table(pa.Table.from_pylist(some, schema=SCHEMA), path)
+            path.rename(path.with_name(f"part-{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}.parquet"))
     return folder
 
 

@@ -204,10 +204,42 @@ def test_cards_can_be_given_instead_of_runs(tmp_path: Path, synthetic: Any) -> N
     a = synthetic.write_run(tmp_path / "a", scored(synthetic, "gaze-lite", {("x", 1.0): [0]}))
     b = synthetic.write_run(tmp_path / "b", scored(synthetic, "fastgaze", {("x", 1.0): [0, 1]}))
     written = write_boards(collect([a]), tmp_path / "board")
-    assert [path.name for path in written[2:]] == ["gaze-lite-aaaaaaaa-cccccccc.json"]
+    assert [path.name.rpartition("-")[0] for path in written[2:]] == ["gaze-lite"]
     (board,) = collect([tmp_path / "board" / "cards", b, written[2]])
     assert [card["model"] for card in board.cards] == ["gaze-lite", "fastgaze"]
     assert board.cards[0] == collect([a])[0].cards[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [{"version": version} for version in ("1.0", "1.1", "2.0")],
+        [{"model": name, "weights_sha256": None} for name in ("Model A", "model-a", "MODEL-A", "модель", "模型")],
+        [{"art_crop": version} for version in ("0.1", "0.2")],
+        [{"weights_sha256": f"aaaaaaaa{k}"} for k in range(2)],
+    ],
+)
+def test_cards_that_a_board_tells_apart_have_files_of_their_own(
+    tmp_path: Path, synthetic: Any, changes: list[dict[str, Any]]
+) -> None:
+    run = synthetic.write_run(tmp_path / "a", scored(synthetic, "gaze-lite", {("x", 1.0): [0]}))
+    (card,) = collect([run])[0].cards
+    for k, change in enumerate(changes):
+        (tmp_path / f"{k}.json").write_text(json.dumps({**card, **change}))
+    boards = collect([tmp_path / f"{k}.json" for k in range(len(changes))])
+    names = [path.name for path in write_boards(boards, tmp_path / "board")[2:]]
+    assert len({name.lower() for name in names}) == len(changes)
+    assert all(name.isascii() for name in names)
+    read = collect([tmp_path / "board" / "cards"])[0].cards
+    assert sorted(map(json.dumps, read)) == sorted(map(json.dumps, boards[0].cards))
+
+
+def test_a_card_with_half_a_letter_is_no_card(tmp_path: Path, synthetic: Any) -> None:
+    run = synthetic.write_run(tmp_path / "a", scored(synthetic, "gaze-lite", {("x", 1.0): [0]}))
+    (card,) = collect([run])[0].cards
+    (tmp_path / "card.json").write_text(json.dumps({**card, "version": "\ud800"}))
+    with pytest.raises(InvalidInputError, match="is no model card"):
+        collect([tmp_path / "card.json"])
 
 
 def test_of_two_cards_of_one_model_the_later_counts(tmp_path: Path, synthetic: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -271,3 +272,124 @@ def test_torch_keeps_its_threads(folder: Path, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     run(suite(tmp_path), folder, tmp_path / "run", limit=1)
     assert torch.get_num_threads() == before
+
+
+def misbehave(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
+    """Let something happen at every attack on a photo."""
+    from art_crop.attacks import SaliencyPeakFGM
+
+    monkeypatch.setattr(SaliencyPeakFGM, "generate", lambda self, x, y=None, **kwargs: act())
+
+
+class TextlessError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), TextlessError(), BaseException("odd"), ValueError("a\x1b[31mb\nc")])
+def test_whatever_a_model_raises_ends_in_the_photos_row(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def act() -> None:
+        raise error
+
+    misbehave(monkeypatch, act)
+    summary = run(suite(tmp_path), folder, tmp_path / "out")
+    assert summary.rows == summary.done == 6
+    errors = [row["error"] for row in table(tmp_path / "out") if row["error_kind"] == "attack"]
+    assert len(errors) == 2
+    assert all(text.startswith(type(error).__name__) and text.isprintable() for text in errors)
+
+
+def test_a_model_cannot_swallow_the_time_limit(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def act() -> None:
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            with contextlib.suppress(BaseException):
+                time.sleep(0.05)
+
+    misbehave(monkeypatch, act)
+    run(suite(tmp_path, TEXT + "[limits]\nphoto_seconds = 1.0\n"), folder, tmp_path / "out")
+    kinds = [row["error_kind"] for row in table(tmp_path / "out") if row["method"] == "steps"]
+    assert sorted(kinds) == ["photo", "time", "time"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), MemoryError(), RuntimeError("out of memory")]
+)
+def test_want_of_disk_or_memory_is_no_result(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def act() -> None:
+        raise ValueError("in a wrapper") from error
+
+    with monkeypatch.context() as patch:
+        misbehave(patch, act)
+        summary = run(suite(tmp_path), folder, tmp_path / "out")
+    assert (summary.done, summary.unavailable) == (4, 2)
+    assert {row["method"] for row in table(tmp_path / "out") if not row["error_kind"]} == {"noise"}
+    summary = run(suite(tmp_path), folder, tmp_path / "out")
+    assert (summary.kept, summary.done, summary.unavailable) == (4, 2, 0)
+
+
+def test_a_photo_that_is_replaced_meanwhile_has_no_result(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from art_crop.bench import runner
+
+    def choose(*args: Any) -> Any:
+        found = real(*args)
+        Image.new("RGB", (200, 100), "white").save(folder / "coffee.png")
+        return found
+
+    real = runner.choose_photos
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "choose_photos", choose)
+        summary = run(suite(tmp_path), folder, tmp_path / "out")
+    assert summary.unavailable == 2
+    assert "replaced while the run went on" in summary.first_reason
+    assert "coffee.png" not in {row["photo"] for row in table(tmp_path / "out")}
+
+
+def test_photos_replaced_or_removed_between_runs_are_no_part_of_the_results(folder: Path, tmp_path: Path) -> None:
+    from art_crop.bench.results import completeness, load_run
+
+    out = tmp_path / "out"
+    run(suite(tmp_path), folder, out)
+    Image.new("RGB", (200, 100), "white").save(folder / "coffee.png")
+    (folder / "<b>cat.png").unlink()
+    run(suite(tmp_path), folder, out)
+    assert {row["photo"] for row in table(out)} == {"coffee.png", "broken.jpg"}
+    assert len(table(out)) == 4
+    assert completeness(*load_run(out)).finished
+
+
+def test_one_changed_letter_of_run_json_is_found(folder: Path, tmp_path: Path) -> None:
+    run(suite(tmp_path), folder, tmp_path / "out", limit=1)
+    path = tmp_path / "out" / "run.json"
+    path.write_text(path.read_text().replace("second-peak", "second-pear"))
+    with pytest.raises(InvalidInputError, match="is damaged, or was changed by hand"):
+        read_run(tmp_path / "out")
+
+
+def test_nothing_of_a_killed_run_stays(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tempfile
+
+    from art_crop.bench.scratch import Scratch, at_work
+
+    scratch, out = tmp_path / "scratch", (tmp_path / "out").absolute()
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    living, dead = Scratch(str(out)), Scratch(str(out))
+    assert dead._lock is not None
+    dead._lock.close()  # as the system does when a process is killed
+    run(suite(tmp_path), folder, out, limit=1)
+    assert [*scratch.iterdir()] == [living.path], "the folder of a living process stays"
+    half = out / "results" / ".art-crop-0123.tmp"
+    half.touch()
+    with at_work(out):
+        assert not half.exists()
+        half.touch()
+        with at_work(out) as alone:
+            assert not alone
+        assert half.exists(), "it may be the other runner's"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -133,3 +135,33 @@ def test_damage_is_one_sentence(tmp_path: Path, make: Callable[[Path, dict[str, 
 def test_an_archive_of_something_else_is_named(tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"holds nothing of the form top/\*/\*\.jpg or top/list\.txt"):
         unpack(make_tar(tmp_path / "archive", {"README": b"hello"}), tmp_path / "out", KEEP)
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK])
+def test_a_long_header_takes_no_memory(tmp_path: Path, kind: bytes) -> None:
+    header = tarfile.TarInfo("top/list.txt")
+    header.type, header.size = kind, 64 << 20
+    with gzip.open(tmp_path / "a.tgz", "wb") as file:
+        file.write(header.tobuf())
+        for _ in range(64):
+            file.write(bytes(1 << 20))
+    tracemalloc.start()
+    with pytest.raises(DownloadError, match=r"a header of 67,108,864 bytes; at most 65,536 are allowed"):
+        unpack(tmp_path / "a.tgz", tmp_path / "out", KEEP)
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("name", ["top/a/1\n.jpg", "top/a/\x1b[31m.jpg", "top/a/\u2028.jpg"])
+def test_a_name_of_several_lines_is_no_name(
+    tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path], name: str
+) -> None:
+    with pytest.raises(DownloadError, match="is no name for a file here"):
+        unpack(make(tmp_path / "a", {name: b"x"}), tmp_path / "out", KEEP)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_very_long_name_is_refused(tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path]) -> None:
+    with pytest.raises(DownloadError, match="a name of 5,000 letters; at most 4,096 are allowed"):
+        unpack(make(tmp_path / "a", {"n" * 5000: b"x"}), tmp_path / "out", KEEP)

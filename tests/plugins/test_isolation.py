@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
 import time
 import warnings
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +30,36 @@ BROKEN = {
     "raises an error without text": (
         "class Mute(Exception):\n    def __str__(self): raise ValueError\nraise Mute",
         "raised Mute$",
+    ),
+    "raises an error whose text exits": (
+        "import sys\nclass E(Exception):\n    def __str__(self): sys.exit(0)\nraise E",
+        "raised E$",
+    ),
+    "exits with a code without text": (
+        "class R:\n    def __repr__(self): raise ValueError\nraise SystemExit(R())",
+        r"called sys.exit\(\)",
+    ),
+    "raises an error whose class has no name": (
+        "class M(type):\n    @property\n    def __name__(cls): raise SystemExit(0)\n"
+        "class E(Exception, metaclass=M): pass\nraise E('why')",
+        "raised E: why",
+    ),
+    "raises KeyboardInterrupt itself": ("raise KeyboardInterrupt", "raised KeyboardInterrupt"),
+    "names its error for a terminal": (
+        "raise type('E\\x1b[31m\\nall is well', (Exception,), {})('x')",
+        r"raised E\?\[31m all is well: x",
+    ),
+    "empties a record's name": (
+        f"{HOOK}s = model('mine')\n    object.__setattr__(s, 'name', None)\n    yield s",
+        "name must be text of one line, not None",
+    ),
+    "spoils a record's requirements": (
+        f"{HOOK}s = model('mine')\n    object.__setattr__(s, 'requirements', ('%%%',))\n    yield s",
+        "'%%%' is not what pip understands",
+    ),
+    "changes the class of records": (
+        f"ModelSpec.kind = 'zzz'\nModelSpec.more = 1\n{HOOK}yield model('mine')",
+        "changes the classes of records",
     ),
     "raises in a hook": (f"{HOOK}raise ZeroDivisionError('by zero')", "art_crop_models raised ZeroDivisionError"),
     "exits in a hook": (f"{HOOK}raise SystemExit", r"art_crop_models called sys.exit\(None\)"),
@@ -115,6 +150,86 @@ def test_a_broken_plugin_is_named_and_the_others_work(site: Any, what: str) -> N
         art_crop.list_plugins(strict=True)
 
 
+@pytest.mark.parametrize("method", ["__eq__", "__hash__", "__str__", "__format__", "__lt__", "isprintable", "strip"])
+def test_a_text_with_methods_of_its_own_is_a_text(site: Any, method: str) -> None:
+    site.plugin(
+        "texts",
+        f"""
+        class Text(str):
+            def {method}(self, *args): raise SystemExit(0)
+            {"__hash__ = str.__hash__" if method != "__hash__" else ""}
+        @hookimpl
+        def art_crop_models():
+            s = model("mine")
+            object.__setattr__(s, "name", Text("mine"))
+            object.__setattr__(s, "summary", Text("of mine"))
+            yield s
+        """,
+    )
+    assert site.status("texts").status == "ok"
+    assert [type(r.summary) for r in art_crop.list_plugins() if r.name == "mine"] == [str]
+    assert art_crop.load_model("mine", numerator=1) == 1
+
+
+def test_what_a_plugin_changes_of_the_process_is_given_back(site: Any, tmp_path: Path) -> None:
+    site.plugin(
+        "meddling",
+        """
+        import os, signal, sys, warnings
+        warnings.simplefilter("ignore")
+        sys.path.insert(0, "/nowhere")
+        sys.argv = ["other"]
+        sys.excepthook = print
+        sys.setrecursionlimit(77_777)
+        os.chdir("/")
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        @hookimpl
+        def art_crop_models():
+            sys.stderr = None
+            return [model("meddler")]
+        """,
+    )
+
+    def state() -> list[Any]:
+        handlers = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]
+        own = [[*warnings.filters], [*sys.path], [*sys.argv], sys.excepthook, sys.getrecursionlimit()]
+        return [*own, Path.cwd(), sys.stderr, *handlers]
+
+    before = state()
+    status = site.status("meddling")
+    assert state() == before
+    assert status.status == "ok"
+    (note,) = status.notes
+    for what in ("filters of warnings", "sys.path", "sys.argv", "sys.excepthook", "recursion", "folder", "SIGTERM"):
+        assert what in note
+    assert art_crop.load_model("meddler", numerator=1) == 1
+
+
+def test_what_runs_at_exit_stays_off_standard_output(site: Any) -> None:
+    site.plugin(
+        "late",
+        """
+        import atexit
+        atexit.register(print, "LATE")
+        atexit.register(__import__("sys").exit, 5)
+        def gone(): print("GONE")
+        atexit.register(gone)
+        atexit.unregister(gone)
+        @hookimpl
+        def art_crop_models(): return [model("lately")]
+        """,
+    )
+    code = "import art_crop, sys; print([r.name for r in art_crop.list_plugins() if r.name == 'lately'])"
+    path = os.pathsep.join([str(site.folder), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "['lately']\n"
+    assert "LATE" in done.stderr
+    assert "GONE" not in done.stderr
+
+
 def test_an_entry_point_to_a_missing_module(site: Any) -> None:
     site.metadata("lost", "2.0", "[art_crop.plugins]\nmain = lost_plugin_that_is_not_there\n")
     assert site.status("lost").status == "failed"
@@ -195,7 +310,7 @@ def test_strict_mode_names_all_and_keeps_the_cause(site: Any, monkeypatch: pytes
 
 
 def test_ctrl_c_is_not_caught(site: Any) -> None:
-    site.plugin("waiting", "raise KeyboardInterrupt")
+    site.plugin("waiting", "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(5)")
     with pytest.raises(KeyboardInterrupt):
         art_crop.list_plugins()
 

@@ -7,9 +7,11 @@ details of the wrong shape are left out with a reason. Only numbers are drawn; t
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +30,7 @@ LIMIT = 36
 """Pairs of photos in a page, unless another number is asked for."""
 WHEN = ("before", "after")
 _SIDE, _QUALITY = 520, 78  # longer side of a thumbnail in pixels, and of its JPEG
+_HASH = re.compile(r"-([0-9a-f]{16})\.(?:png|jpg)$")  # in names that this version gives to kept photos
 _MAX_PIXELS = 100_000_000
 _WINDOWS = 6  # the style sheet's colours of crop windows
 _PAIRS = 12
@@ -147,8 +150,11 @@ def _thumbnail(run: Path, name: str) -> Thumbnail | str:
     if not inside:
         return f"{name!r} lies outside the run's folder and is not shown"
     try:
+        named = _HASH.search(path.name)
+        if named and path.is_file() and not hashlib.sha256(path.read_bytes()).hexdigest().startswith(named[1]):
+            return f"{name!r} is damaged: its content is not that of which its name has the hash"
         photo = load_photo(path, max_pixels=_MAX_PIXELS)
-    except ImageFileError as error:
+    except (ImageFileError, OSError) as error:
         return f"{name!r} cannot be shown: {str(error).replace(str(path), path.name)}"
     image = Image.fromarray(photo.pixels)
     image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
