@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from art_crop.datasets.folder import EXTENSIONS, Folder
-from art_crop.errors import ArtCropError, InvalidInputError
+from art_crop.errors import ArtCropError, InvalidInputError, describe
 from art_crop.pipeline.outputs import Outputs, finished, names_a_file
 from art_crop.pipeline.record import Settings
 from art_crop.pipeline.run import MAX_PIXELS, provenance, run_job
@@ -188,16 +188,9 @@ def _one(
         # Of many photos one must be named; most errors do.
         text = str(error)
         return Done(job, None, text if job.source.name in text else f"{job.source}: {text}")
-    except (Exception, SystemExit) as error:  # a plugin's model may even end the process
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin's model may even end the process
         where = traceback.extract_tb(error.__traceback__)[-1]
-        said = f"{type(error).__name__}: {_text(error)} ({Path(where.filename).name}, line {where.lineno})"
+        said = f"{describe(error)} ({Path(where.filename).name}, line {where.lineno})"
         return Done(job, None, f"{job.source}: {said}", crashed=True)
-
-
-def _text(error: BaseException) -> str:
-    """The first line of an error, which itself may raise."""
-    try:
-        lines = str(error).strip().splitlines()
-    except Exception:
-        return "without a text"
-    return lines[0][:300] if lines else "without a text"
