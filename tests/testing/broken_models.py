@@ -61,9 +61,13 @@ class Seeding(TinySaliency):
         return super().forward(x)
 
 
-class WritesIntoThePhoto(TinySaliency):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x - 0.5 if torch.is_grad_enabled() else x.sub_(0.5))
+class WritesIntoThePhoto(PyTorchSaliencyRegressor):
+    """An estimator that does: of a network that does, the photos are a copy."""
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        found = super().predict(x, *args, **kwargs)
+        x *= 0.5
+        return found
 
 
 class Counting(TinySaliency):
@@ -140,7 +144,8 @@ class TestSeeding(Broken):
 
 
 class TestWritesIntoThePhoto(Broken):
-    net = WritesIntoThePhoto
+    wrapper = WritesIntoThePhoto
+    and_more = True
     caught_by = {"test_the_callers_arrays_are_not_written_into"}
 
 
