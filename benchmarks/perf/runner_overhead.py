@@ -99,7 +99,7 @@ def memory(args: argparse.Namespace) -> None:
 
 
 def memory_of(args: argparse.Namespace) -> None:
-    from art_crop.bench import place as places
+    from art_crop.bench import worker
     from art_crop.bench.runner import run_suite
 
     with tempfile.TemporaryDirectory() as name:
@@ -111,7 +111,7 @@ def memory_of(args: argparse.Namespace) -> None:
             small = stream.integers(0, 256, (6, 8, 3), dtype=np.uint8)
             Image.fromarray(small).resize((160, 120), Image.Resampling.BICUBIC).save(photos / f"{i:04}.png")
         made = suite(folder, width=160)
-        places.load_model = _cheap_model
+        worker.load_model = _cheap_model
         run_suite(made, images=photos, out=folder / "run", device="cpu")
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 

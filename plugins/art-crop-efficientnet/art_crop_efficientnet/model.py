@@ -74,6 +74,7 @@ def efficientnet_lite0(*, weights: str | Path | None = None, **kwargs: Any) -> P
     path = published_weights() if weights is None else Path(weights).expanduser()
     digest = SHA256 if weights is None else file_sha256(path)
     model = PhotoClassifier(load_network(path))
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     estimator = PyTorchPhotoClassifier(model, nb_classes=1000, labels=imagenet_classes(), **kwargs)
     estimator.name, estimator.weights_sha256 = "efficientnet-lite0", digest
     return estimator

@@ -55,6 +55,7 @@ def attention_center(
     model = SaliencyModel(
         load_tflite(found.path, (MAP, CENTER)), pool=pool, fit=fit, clip_values=kwargs.get("clip_values", (0.0, 1.0))
     )
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     estimator = PyTorchSaliencyRegressor(model, **kwargs)
     estimator.name, estimator.weights_sha256 = ATTENTION_CENTER.name, found.sha256
     return estimator
@@ -105,6 +106,7 @@ def nima_technical(
         resampling=resampling,
         clip_values=kwargs.get("clip_values", (0.0, 1.0)),
     )
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     estimator = PyTorchQualityRegressor(model, score_range=(1.0, 10.0), bin_values=BINS, **kwargs)
     estimator.name, estimator.weights_sha256 = NIMA_TECHNICAL.name, found.sha256
     return estimator
@@ -144,6 +146,7 @@ def tflite_saliency(
         fit=fit,
         clip_values=kwargs.get("clip_values", (0.0, 1.0)),
     )
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     estimator = PyTorchSaliencyRegressor(model, **kwargs)
     estimator.name, estimator.weights_sha256 = "tflite-saliency", file_sha256(path)
     return estimator
@@ -181,6 +184,7 @@ def tflite_quality(
         fit=fit,
         clip_values=kwargs.get("clip_values", (0.0, 1.0)),
     )
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     estimator = PyTorchQualityRegressor(model, **kwargs)
     estimator.name, estimator.weights_sha256 = "tflite-quality", file_sha256(path)
     return estimator

@@ -72,6 +72,7 @@ def torchvision_classifier(
         mean=tuple(preset.mean),
         std=tuple(preset.std),
     )
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     estimator = PyTorchPhotoClassifier(model, nb_classes=nb_classes, labels=labels, **kwargs)
     estimator.name, estimator.weights_sha256 = architecture, digest
     return estimator
@@ -96,7 +97,9 @@ def resnet50_places365(*, weights: str | Path | None = None, **kwargs: Any) -> P
         )
     network = _network("resnet50", 365, 0)
     digest = load_weights(network, weights, 365)
-    estimator = PyTorchPhotoClassifier(PhotoClassifier(network, resize=(256, 256)), nb_classes=365, **kwargs)
+    model = PhotoClassifier(network, resize=(256, 256))
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    estimator = PyTorchPhotoClassifier(model, nb_classes=365, **kwargs)
     estimator.name, estimator.weights_sha256 = "resnet50-places365", digest
     return estimator
 
