@@ -109,3 +109,24 @@ def test_six_hundred_comparisons_of_a_large_run_take_a_moment() -> None:
         statistics.sign_flip(cell)
         mean_interval(cell)
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("n", [12, 30, 60])
+@pytest.mark.parametrize("kind", ["normal", "long tail", "one in five differs"])
+def test_equal_models_are_told_apart_no_more_often_than_promised(n: int, kind: str) -> None:
+    """5% false alarms are promised; of 1,000 comparisons without a difference their share has an error of 0.7%."""
+    rng = np.random.default_rng(n)
+    draws = {
+        "normal": rng.standard_normal((1000, n)),
+        "long tail": rng.standard_t(2, (1000, n)),
+        "one in five differs": rng.choice([-1, 0, 0, 0, 0, 0, 0, 0, 0, 1], (1000, n)),
+    }[kind]
+    alarms = np.mean([statistics.sign_flip(differences) < 0.05 for differences in draws])
+    assert alarms < 0.065
+    if kind != "one in five differs":  # where few differ, what is left of 5% cannot be used up
+        assert alarms > 0.03
+
+
+def test_thirty_of_thirty_better_is_no_chance() -> None:
+    assert statistics.sign_flip(np.ones(30)) == pytest.approx(2.0**-29)
+    assert statistics.mcnemar(30, 0) == pytest.approx(2.0**-29)
