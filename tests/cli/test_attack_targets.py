@@ -141,11 +141,12 @@ class TestPrograms:
 
     def test_nothing_goes_through_a_shell(self, tmp_path: Path, photo_file: Path) -> None:
         trace = tmp_path / "trace"
-        result = attack(photo_file, "--show", "0,0,0.3,0.3", *SHOW, "--target", f"nowhere; touch {trace}")
+        wanted = (photo_file, "--show", "0,0,0.3,0.3", *SHOW, "--out", tmp_path / "o")
+        result = attack(*wanted, "--target", f"nowhere; touch {trace}")
         assert result.exit_code == 2
         assert not trace.exists()
         quoted = f"{program(tmp_path, 'print(3, 4)')} '; touch {trace}'"
-        attack(photo_file, "--show", "0,0,0.3,0.3", *SHOW, "--target", quoted, "--attack", "gaussian-noise", "--eps", 1)
+        attack(*wanted, "--target", quoted, "--attack", "gaussian-noise", "--eps", 1)
         assert not trace.exists()
 
     def test_windows_by_ratio(self, tmp_path: Path, photo_file: Path) -> None:
