@@ -80,8 +80,12 @@ def contained(report: Report, who: str) -> Iterator[None]:
 def _interrupts() -> Iterator[Callable[[], bool]]:
     """Tell whether a KeyboardInterrupt was the user's: foreign code may raise one itself.
 
-    Where that cannot be told, in another thread than the main one or under another handler of the signal, it was.
+    Where that cannot be told, in another thread than the main one or under another handler of the signal, it was. A
+    process that ignores the signal, as those that shells start in the background do, has no user who could.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield lambda: False
+        return
     if (
         threading.current_thread() is not threading.main_thread()
         or signal.getsignal(signal.SIGINT) is not signal.default_int_handler

@@ -310,6 +310,14 @@ def test_strict_mode_names_all_and_keeps_the_cause(site: Any, monkeypatch: pytes
 
 
 def test_ctrl_c_is_not_caught(site: Any) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
+    try:
+        _interrupted_listing(site)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupted_listing(site: Any) -> None:
     site.plugin("waiting", "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(5)")
     with pytest.raises(KeyboardInterrupt):
         art_crop.list_plugins()
