@@ -90,7 +90,7 @@ def _tell(source: Path, result: object, record: Record) -> None:
         ("before", f"the preview shows rows {_rows(before)}: {'shown' if record.before.success else 'hidden'}"),
         ("after", f"the preview shows rows {_rows(after)}: {'shown' if record.success else 'hidden'}"),
         ("changed", f"{size}{psnr}; {record.gradients} gradients of {record.model}, {record.seconds:.1f} s"),
-        ("result", plain(result.photo)),
+        ("result", plain(result.photo if record.success else result.failed)),
         ("figure", plain(result.figure)),
         ("record", plain(result.record)),
     )

@@ -162,7 +162,9 @@ class Crafter:
         first = getattr(self.source, "channels_first", True)
         x = x if first else x.transpose(0, 2, 3, 1)
         # What is wholly transparent stays as it is: a change there would be seen by the cropper and by nobody else.
-        where = {} if visible is None or not isinstance(attack, PhotoAttack) else {"mask": visible}
+        where = {}
+        if visible is not None and isinstance(attack, PhotoAttack):
+            where = {"mask": visible if first else visible[:, :, None]}
         found = np.asarray(attack.generate(x, objective, **where))[0]
         levels: Pixels = np.rint(found.clip(0, 1) * 255).astype(np.uint8)
         return np.ascontiguousarray(levels.transpose(1, 2, 0) if first else levels)
