@@ -1,6 +1,8 @@
 """Evasion attacks as ART knows them: one attack, one file, and what they share beside them."""
 
 from art_crop.attacks.base import EstimatorRequirementError
+from art_crop.attacks.color_difference import MinimumColorDifference
+from art_crop.attacks.color_variance import ColorVarianceAttack, color_threshold
 from art_crop.attacks.constraints import L2, Constraint, GreyLevels, LInf, Mask, PerPixelBound
 from art_crop.attacks.contrast_shift import ContrastShift
 from art_crop.attacks.gaussian_noise import GaussianNoise
@@ -8,6 +10,7 @@ from art_crop.attacks.saliency_peak import SaliencyPeakFGM
 
 __all__ = [
     "L2",
+    "ColorVarianceAttack",
     "Constraint",
     "ContrastShift",
     "EstimatorRequirementError",
@@ -15,6 +18,8 @@ __all__ = [
     "GreyLevels",
     "LInf",
     "Mask",
+    "MinimumColorDifference",
     "PerPixelBound",
     "SaliencyPeakFGM",
+    "color_threshold",
 ]

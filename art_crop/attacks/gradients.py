@@ -15,9 +15,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -29,6 +30,7 @@ from art_crop.attacks.results import photo_stream
 from art_crop.attacks.targets import Located
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.activations import watched
+from art_crop.estimators.passes import photos_numbered
 from art_crop.estimators.placement import frozen
 from art_crop.estimators.torch_estimator import TorchEstimator
 from art_crop.functional.contrast import opponent_contrast
@@ -37,6 +39,9 @@ from art_crop.functional.norms import unit
 from art_crop.models.jpeg_path import through_jpeg
 from art_crop.objectives import Verdict
 
+if TYPE_CHECKING:
+    from art_crop.attacks.base import Batch
+
 __all__ = [
     "COPIES",
     "Gradients",
@@ -44,6 +49,7 @@ __all__ = [
     "averaged",
     "diverse",
     "ensembled",
+    "gradient_at",
     "plain",
     "smoothed",
     "with_contrast",
@@ -77,6 +83,36 @@ def plain(estimator: TorchEstimator) -> Source:
         return Gradients(seen.gradient, seen.success, seen.loss)
 
     return source_at
+
+
+def gradient_at(
+    batch: Batch, source: Source, photos: Tensor, indices: Sequence[int], *, decide: bool = True
+) -> tuple[Tensor, list[bool], list[float], bool]:
+    """Ask for gradient, success and loss at candidates of some of a batch's photos.
+
+    Args:
+        batch: All photos.
+        source: Where gradients come from.
+        photos: The candidates (n, 3, h, w).
+        indices: Which photos of the batch they are of.
+        decide: Whether the successes will be used.
+
+    Returns:
+        Gradient (n, 3, h, w), times the batch's mask; successes, all False unless ``decide``; losses, NaN where the
+        source's options leave none that is the source model's own at these photos; and whether success took a query of
+        its own, as a success oracle's does.
+    """
+    own = batch.oracle is batch.estimator
+    with photos_numbered(indices):
+        gradient, success, loss = source(photos, batch.objective.take(indices), decide and own)
+    apart = decide and (success is None or not own)
+    if apart:
+        success = batch.evaluate(photos, indices).success
+    if batch.weight is not None:
+        gradient = gradient * batch.weight[list(indices)]
+    successes = [False] * len(photos) if success is None else success.tolist()
+    losses = [math.nan] * len(photos) if loss is None else loss.tolist()
+    return gradient, successes, losses, apart
 
 
 def with_features(estimator: TorchEstimator, layers: Sequence[str] | Literal["auto"], weight: float) -> Source:

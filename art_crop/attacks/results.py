@@ -37,6 +37,8 @@ class AttackResult:
     curve_of: Literal["", "loss", "budget"] = ""
     """What :attr:`curve` holds: least losses of the attacked model, smallest budgets that succeeded (inf before the
     first), or nothing where the options leave neither to be known."""
+    note: str = ""
+    """What a user has to know of this photo; mostly nothing."""
 
     def measured(self, delta: Tensor) -> AttackResult:
         """Fill in the norms of a change (3, H, W)."""

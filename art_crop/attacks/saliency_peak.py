@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from art_crop.attacks import gradients
 from art_crop.attacks.base import Batch, PhotoAttack
@@ -28,7 +27,6 @@ from art_crop.attacks.space import Candidate, PhotoSpace, Space
 from art_crop.checks import check_choice, check_int, check_number
 from art_crop.errors import InvalidInputError
 from art_crop.estimators.activations import layer_called
-from art_crop.estimators.passes import photos_numbered
 from art_crop.estimators.torch_estimator import TorchEstimator
 from art_crop.functional.norms import unit
 
@@ -163,7 +161,7 @@ class SaliencyPeakFGM(PhotoAttack):
             some = slice(None) if len(active) == n else active  # a slice copies nothing
             photos = torch.stack([candidates[i].seen for i in active])
             decide = self.early_stop or (k == 0 and not noisy)
-            gradient, success, loss, apart = self._gradient(batch, source, photos, active, decide=decide)
+            gradient, success, loss, apart = gradients.gradient_at(batch, source, photos, active, decide=decide)
             step[some] = self.momentum * step[some] - unit(gradient, self._norm)
             total[some] += step[some]
             for i, reached, value in zip(tuple(active), success, loss, strict=True):
@@ -188,7 +186,7 @@ class SaliencyPeakFGM(PhotoAttack):
         """
         n = len(batch)
         best, ends = [space.start for space in batch.spaces], [space.start for space in batch.spaces]
-        gradient, before, losses, apart = self._gradient(batch, source, batch.start, range(n))
+        gradient, before, losses, apart = gradients.gradient_at(batch, source, batch.start, range(n))
         active = [i for i in range(n) if not before[i]]
         gradient, direction = gradient[active], torch.zeros_like(gradient)
         reach: list[float | None] = [None] * n
@@ -213,33 +211,13 @@ class SaliencyPeakFGM(PhotoAttack):
             if not active or k + 1 == self.max_iter:
                 break
             photos = torch.stack([ends[i].seen for i in active])
-            gradient, *_ = self._gradient(batch, source, photos, active, decide=False)
+            gradient, *_ = gradients.gradient_at(batch, source, photos, active, decide=False)
             for i in active:
                 curves[i].append(curves[i][-1])
         asked = [int(apart) + (0 if before[i] else len(curves[i]) - rounds[i]) for i in range(n)]
         return self._records(batch, best, before, self._passes(rounds), asked, curves)
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
-
-    def _gradient(
-        self, batch: Batch, source: gradients.Source, photos: Tensor, indices: Sequence[int], *, decide: bool = True
-    ) -> tuple[Tensor, list[bool], list[float], bool]:
-        """Masked gradient at photos (n, 3, h, w); success, binding only where it decides something; loss.
-
-        And whether that took a query of its own, as a success oracle's does. The loss is NaN where the options leave
-        none that is the source model's own, at these photos.
-        """
-        own = self.success_oracle is None
-        with photos_numbered(indices):
-            gradient, success, loss = source(photos, batch.objective.take(indices), decide and own)
-        apart = decide and (success is None or not own)
-        if apart:
-            success = batch.evaluate(photos, indices).success
-        if batch.weight is not None:
-            gradient = gradient * batch.weight[list(indices)]
-        successes = [False] * len(photos) if success is None else success.tolist()
-        losses = [math.nan] * len(photos) if loss is None else loss.tolist()
-        return gradient, successes, losses, apart
 
     def _sources(self) -> list[Any]:
         return [self.estimator, *self.ensemble]

@@ -1,4 +1,4 @@
-"""sRGB, XYZ, CIELAB (D65) and the CIEDE2000 colour difference, differentiable.
+"""sRGB, XYZ, CIELAB (D65), the CIEDE2000 colour difference, differentiable, and the colour variance made of it.
 
 Sources: IEC 61966-2-1 (sRGB), CIE 15 (Lab), and Sharma, Wu and Dalal, "The CIEDE2000 Color-Difference Formula:
 Implementation Notes, Supplementary Test Data, and Mathematical Observations", 2005 (equations 2-22).
@@ -15,6 +15,7 @@ import math
 import torch
 from torch import Tensor
 
+from art_crop.checks import check_int, check_number
 from art_crop.errors import InvalidInputError
 
 _XYZ_FROM_RGB = (
@@ -23,7 +24,8 @@ _XYZ_FROM_RGB = (
     (0.019334, 0.119193, 0.950227),
 )
 _WHITE_D65 = (0.95047, 1.0, 1.08883)
-_DELTA = 6.0 / 29.0
+_LINEAR_BELOW, _SLOPE, _OFFSET = 0.008856, 7.787, 16 / 116
+"""Where f of CIELAB is a line instead of a cube root; CIE 15's fractions rounded as scikit-image has them."""
 
 
 def srgb_to_linear(rgb: Tensor) -> Tensor:
@@ -53,8 +55,8 @@ def xyz_to_linear(xyz: Tensor) -> Tensor:
 def xyz_to_lab(xyz: Tensor) -> Tensor:
     """CIE XYZ to L*a*b* for the D65 white; L* is in [0, 100] for colours between black and white."""
     ratio = _channels(xyz, "xyz") / _white(xyz)
-    root = ratio.clamp_min(_DELTA**3) ** (1 / 3)
-    f = torch.where(ratio > _DELTA**3, root, ratio / (3 * _DELTA**2) + 4 / 29)
+    root = ratio.clamp_min(_LINEAR_BELOW) ** (1 / 3)
+    f = torch.where(ratio > _LINEAR_BELOW, root, _SLOPE * ratio + _OFFSET)
     x, y, z = f.unbind(-3)
     return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), dim=-3)
 
@@ -64,7 +66,7 @@ def lab_to_xyz(lab: Tensor) -> Tensor:
     lightness, a, b = _channels(lab, "lab").unbind(-3)
     y = (lightness + 16) / 116
     f = torch.stack((y + a / 500, y, y - b / 200), dim=-3)
-    return torch.where(f > _DELTA, f**3, 3 * _DELTA**2 * (f - 4 / 29)) * _white(lab)
+    return torch.where(f > 6 / 29, f**3, (f - _OFFSET) / _SLOPE) * _white(lab)
 
 
 def srgb_to_lab(rgb: Tensor) -> Tensor:
@@ -95,23 +97,22 @@ def ciede2000(lab_1: Tensor, lab_2: Tensor, *, k_l: float = 1.0, k_c: float = 1.
     a_1, a_2 = a_1 * scale, a_2 * scale
     c_1, c_2 = _safe_hypot(a_1, b_1), _safe_hypot(a_2, b_2)
     c_mean = (c_1 + c_2) / 2
-
-    h_1, h_2 = _safe_hue(a_1, b_1), _safe_hue(a_2, b_2)
-    h_mean = _mean_hue(h_1, h_2, grey=(c_1 == 0) | (c_2 == 0))
-    delta_h = _signed_hue_difference(a_1, b_1, c_1, h_1, a_2, b_2, c_2, h_2)
+    delta_h, cos, sin, hue = _hues(a_1, b_1, c_1, a_2, b_2, c_2)
 
     lightness = ((l_1 + l_2) / 2 - 50) ** 2
     s_l = 1 + 0.015 * lightness / torch.sqrt(20 + lightness)
     s_c = 1 + 0.045 * c_mean
+    cos_2, sin_2 = 2 * cos * cos - 1, 2 * cos * sin
     t = (
         1
-        - 0.17 * torch.cos(h_mean - math.radians(30))
-        + 0.24 * torch.cos(2 * h_mean)
-        + 0.32 * torch.cos(3 * h_mean + math.radians(6))
-        - 0.20 * torch.cos(4 * h_mean - math.radians(63))
+        - 0.17 * _turned(cos, sin, 30)
+        + 0.24 * cos_2
+        + 0.32 * _turned(cos * (2 * cos_2 - 1), sin * (2 * cos_2 + 1), -6)
+        - 0.20 * _turned(2 * cos_2 * cos_2 - 1, 2 * cos_2 * sin_2, 63)
     )
     s_h = 1 + 0.015 * c_mean * t
-    theta = math.radians(30) * torch.exp(-(((h_mean - math.radians(275)) / math.radians(25)) ** 2))
+    away = ((hue - math.radians(275)) / math.radians(25)) ** 2
+    theta = math.radians(30) * torch.exp(-away.clamp_max(80))  # below that are denormal numbers, which are slow
     rotation = -2 * _chroma_weight(c_mean) * torch.sin(2 * theta)
 
     d_l = (l_2 - l_1) / (k_l * s_l)
@@ -120,50 +121,136 @@ def ciede2000(lab_1: Tensor, lab_2: Tensor, *, k_l: float = 1.0, k_c: float = 1.
     return _safe_sqrt(d_l**2 + d_c**2 + d_h**2 + rotation * d_c * d_h)
 
 
-def _signed_hue_difference(
-    a_1: Tensor, b_1: Tensor, c_1: Tensor, h_1: Tensor, a_2: Tensor, b_2: Tensor, c_2: Tensor, h_2: Tensor
-) -> Tensor:
-    """2 sqrt(C1 C2) sin((h2 - h1) / 2), 0 when either colour is grey."""
+def color_variance(rgb: Tensor, *, window: int = 5, sigma: float = 1.0) -> Tensor:
+    """Map how much the colours about each pixel differ from its own, as CIEDE2000 sees them.
+
+    Paper 002 and the method's code: cV(p) = sqrt(mean over q of (dE(p, q) G(q - p))^2) over the other pixels q of the
+    window about p that are inside the photo, G(r) = exp(-r^2 / 2 sigma^2) / (2 pi sigma^2); then divided by the photo's
+    maximum. Changes hide where it is high. dE is symmetric, so that each pair of pixels is computed once.
+
+    Args:
+        rgb: Photos (N, 3, H, W), sRGB in [0, 1], float.
+        window: Width of the square window in pixels, odd, at least 3.
+        sigma: Standard deviation of the Gaussian weight, in pixels.
+
+    Returns:
+        (N, 1, H, W), 0 to 1; all 0 for a photo of one colour.
+
+    Raises:
+        InvalidInputError: Another shape, an even or too small window, a photo smaller than the window.
+    """
+    if _channels(rgb, "rgb").ndim != 4:
+        raise InvalidInputError(f"rgb must be of shape (N, 3, H, W), got {tuple(rgb.shape)}")
+    if check_int(window, "window", at_least=3) % 2 == 0:
+        raise InvalidInputError(f"window: an odd number is needed, not {window}")
+    check_number(sigma, "sigma", above=0)
+    height, width = rgb.shape[-2:]
+    if min(height, width) < window:
+        raise InvalidInputError(
+            f"photos of at least {window} x {window} pixels are needed for a window of {window}, not {width} x {height}"
+        )
+    lab, radius = srgb_to_lab(rgb), window // 2
+    total = lab.new_zeros(len(lab), height, width)
+    for down in range(radius + 1):
+        for right in range(-radius, radius + 1):
+            if down == 0 and right <= 0:
+                continue  # the pixel itself, and pairs that come from the other side
+            rows = slice(0, height - down), slice(down, height)
+            columns = slice(max(0, -right), width - max(0, right)), slice(max(0, right), width + min(0, right))
+            first, second = ((..., row, column) for row, column in zip(rows, columns, strict=True))
+            weight = math.exp(-(down**2 + right**2) / (2 * sigma**2)) / (2 * math.pi * sigma**2)
+            squared = (ciede2000(lab[first], lab[second]) * weight) ** 2
+            total[first] += squared
+            total[second] += squared
+    counts = [
+        (torch.arange(side, device=lab.device) + radius + 1).clamp_max(side)
+        - (torch.arange(side, device=lab.device) - radius).clamp_min(0)
+        for side in (height, width)
+    ]
+    deviation = _safe_sqrt(total / (counts[0][:, None] * counts[1] - 1))[:, None]
+    greatest = deviation.amax((2, 3), keepdim=True)
+    return deviation / torch.where(greatest > 0, greatest, torch.ones_like(greatest))
+
+
+def color_metric(rgb: Tensor, *, step: float = 1 / 255) -> Tensor:
+    """Measure how large small changes of each pixel look, as the quadratic form of the squared CIEDE2000 difference.
+
+    dE(x, x + d)^2 is about d' M d for a change d = (red, green, blue); M is taken from the differences that changes of
+    ``step`` up and down make in three channels and in three pairs of them. It is positive definite.
+
+    Args:
+        rgb: Photos (N, 3, H, W), sRGB in [0, 1], float.
+        step: Size of the change that it is taken at; a grey level by default.
+
+    Returns:
+        (N, 6, H, W), the entries rr, gg, bb, rg, rb, gb of M, for changes in units of ``step``.
+    """
+    lab = srgb_to_lab(rgb)
+
+    def squared(*channels: int) -> Tensor:
+        change = torch.zeros_like(rgb)
+        change[:, channels] = step
+        up, down = (ciede2000(lab, srgb_to_lab(rgb + sign * change)) for sign in (1, -1))
+        return (up * up + down * down) / 2
+
+    red, green, blue = squared(0), squared(1), squared(2)
+    pairs = squared(0, 1) - red - green, squared(0, 2) - red - blue, squared(1, 2) - green - blue
+    floor = 1e-3 * (red + green + blue)  # where the formula bends so much that a square could be negative
+    return torch.stack((red + floor, green + floor, blue + floor, *(pair / 2 for pair in pairs)), dim=1)
+
+
+def _hues(
+    a_1: Tensor, b_1: Tensor, c_1: Tensor, a_2: Tensor, b_2: Tensor, c_2: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """2 sqrt(C1 C2) sin((h2 - h1) / 2), 0 when either colour is grey; cosine, sine and angle of the mean hue.
+
+    The mean hue's direction (Sharma's equation 14) is that of the sum of the two hues' unit vectors, and for hues more
+    than a right angle apart, where a sum cancels, at right angles to their difference. With a grey it is the other
+    colour's hue, and of two greys 0.
+    """
     dot = a_1 * a_2 + b_1 * b_2
-    cross = a_1 * (b_2 - b_1) - b_1 * (a_2 - a_1)
-    near = dot > 0
-    half = (c_1 * c_2 + dot) / 2
-    close_hues = cross / torch.sqrt(torch.where(near, half, torch.ones_like(half)))
-    turn = h_2 - h_1
+    far = dot < 0
     # Hues that differ by exactly half a turn have no sign of their own; this is the one of Sharma's equation 10.
-    positive = ((turn > 0) & (turn <= math.pi)) | (turn < -math.pi)
-    far_hues = _safe_sqrt(2 * (c_1 * c_2 - dot)) * torch.where(positive, 1.0, -1.0).to(dot)
-    return torch.where(near, close_hues, far_hues)
+    turn = a_1 * b_2 - b_1 * a_2
+    turn = torch.where(turn == 0, torch.where(b_1 == 0, a_1, b_1), turn)
+    sign = (turn > 0).to(dot) * 2 - 1
+
+    cross = a_1 * (b_2 - b_1) - b_1 * (a_2 - a_1)
+    whole_1, whole_2 = (torch.where(c == 0, torch.ones_like(c), c) for c in (c_1, c_2))  # a grey's a and b are 0
+    half = (whole_1 * whole_2 + dot) * 0.5
+    delta = torch.where(far, _safe_sqrt(2 * (c_1 * c_2 - dot)) * sign, cross / torch.sqrt(half.clamp_min(1e-30)))
+
+    x_1, y_1, x_2, y_2 = a_1 * whole_2, b_1 * whole_2, a_2 * whole_1, b_2 * whole_1
+    x = torch.where(far, (y_2 - y_1) * sign, x_1 + x_2)
+    y = torch.where(far, (x_1 - x_2) * sign, y_1 + y_2)
+    x = torch.where((x == 0) & (y == 0), torch.ones_like(x), x)
+    length = torch.sqrt(x * x + y * y)
+    angle = torch.atan2(y, x)
+    return delta, x / length, y / length, torch.where(angle < 0, angle + 2 * math.pi, angle)
 
 
-def _mean_hue(h_1: Tensor, h_2: Tensor, *, grey: Tensor) -> Tensor:
-    """Mean hue on the circle in radians (Sharma's equation 14); with a grey it is the other colour's hue."""
-    total = h_1 + h_2
-    apart = (h_1 - h_2).abs() > math.pi
-    across = torch.where(total < 2 * math.pi, total + 2 * math.pi, total - 2 * math.pi)
-    return torch.where(grey, total, torch.where(apart, across, total) / 2)
+def _turned(cos: Tensor, sin: Tensor, degrees: float) -> Tensor:
+    """cos(angle - degrees) of an angle given by its cosine and sine."""
+    return cos * math.cos(math.radians(degrees)) + sin * math.sin(math.radians(degrees))
 
 
 def _chroma_weight(chroma: Tensor) -> Tensor:
-    """sqrt(C^7 / (C^7 + 25^7)), written so that its derivative at C = 0 is 0 and not 0 * inf."""
-    return chroma**3.5 / torch.sqrt(chroma**7 + 25.0**7)
+    """sqrt(C^7 / (C^7 + 25^7)); its derivative at C = 0 is 0."""
+    cube = chroma * chroma * chroma
+    power = cube * cube * chroma
+    return _safe_sqrt(power / (power + 25.0**7))
 
 
 def _safe_sqrt(x: Tensor) -> Tensor:
     """Square root of max(x, 0) whose gradient at 0 is 0."""
+    if not x.requires_grad:
+        return x.clamp_min(0).sqrt_()
     positive = x > 0
     return torch.where(positive, torch.sqrt(torch.where(positive, x, torch.ones_like(x))), torch.zeros_like(x))
 
 
 def _safe_hypot(a: Tensor, b: Tensor) -> Tensor:
     return _safe_sqrt(a * a + b * b)
-
-
-def _safe_hue(a: Tensor, b: Tensor) -> Tensor:
-    """Angle of (a, b) in [0, 2 pi), 0 and without gradient where the colour is grey."""
-    coloured = a * a + b * b > 0
-    angle = torch.atan2(torch.where(coloured, b, torch.zeros_like(b)), torch.where(coloured, a, torch.ones_like(a)))
-    return torch.where(angle < 0, angle + 2 * math.pi, angle)
 
 
 def _mix_channels(image: Tensor, matrix: Tensor) -> Tensor:

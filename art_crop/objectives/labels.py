@@ -5,6 +5,7 @@ Rank is counted as ``argmax`` counts it: among equal logits the class with the l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from art_crop.checks import check_choice, check_int
+from art_crop.checks import check_choice, check_int, check_number
 from art_crop.errors import InvalidInputError
 from art_crop.objectives.base import LOSSES, Loss, PerSample, Verdict, check_count
 
@@ -74,25 +75,32 @@ class LabelOut(_Label):
         k: How many places at the top it must leave.
         loss: ``"margin"``: the label's logit minus the k-th best of the others, below 0 where it succeeds.
             ``"cross_entropy"``: the logarithm of the label's probability.
+        confidence_gap: How far below the first class's probability the label's must be besides, as a share of that:
+            0.5, at most half of it (paper 002, section 4).
 
     Raises:
-        InvalidInputError: No labels, a k below 1, or an unknown loss; when called: a class that the model does not
-            have, or a k that leaves no place below.
+        InvalidInputError: No labels, a k below 1, a gap outside [0, 0.999], or an unknown loss; when called: a class
+            that the model does not have, or a k that leaves no place below.
     """
 
-    def __init__(self, labels: Sequence[int], *, k: int = 1, loss: Loss = "margin") -> None:
+    def __init__(
+        self, labels: Sequence[int], *, k: int = 1, loss: Loss = "margin", confidence_gap: float = 0.0
+    ) -> None:
         super().__init__(labels, loss=loss)
         self.k = check_int(k, "k", at_least=1)
+        self.confidence_gap = check_number(confidence_gap, "confidence_gap", at_least=0, at_most=0.999)
 
     def __call__(self, output: Tensor) -> Verdict:
         """Give loss and success for logits (N, K)."""
         index, own, before = self._own(output, self.k)
+        best = output.scatter(1, index, -torch.inf).topk(self.k, dim=1).values
+        # Of two classes' probabilities the ratio is that of the exponentials of their logits.
+        apart = own - best[:, 0] - math.log1p(-self.confidence_gap)
         if self.loss == "margin":
-            others = output.scatter(1, index, -torch.inf)
-            loss = own - others.topk(self.k, dim=1).values[:, -1]
+            loss = torch.maximum(own - best[:, -1], apart) if self.confidence_gap else own - best[:, -1]
         else:
             loss = -F.cross_entropy(output, index[:, 0], reduction="none")
-        return Verdict(loss, before >= self.k)
+        return Verdict(loss, (before >= self.k) & ((apart <= 0) | (self.confidence_gap == 0)))
 
 
 class LabelDistance(PerSample):

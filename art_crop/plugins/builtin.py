@@ -66,6 +66,18 @@ def art_crop_attacks() -> Iterable[AttackSpec]:
             summary="baseline: Gaussian noise of a given norm, optionally inside a mask",
             licence="MIT",
         ),
+        AttackSpec(
+            name="color-variance",
+            target="art_crop.attacks.color_variance:ColorVarianceAttack",
+            summary="changes each pixel less than a threshold that grows with the colour variance about it",
+            licence="MIT",
+        ),
+        AttackSpec(
+            name="minimum-color-difference",
+            target="art_crop.attacks.color_difference:MinimumColorDifference",
+            summary="finds the change that looks smallest, as CIEDE2000 measures it, in whole grey levels",
+            licence="MIT",
+        ),
     )
 
 
