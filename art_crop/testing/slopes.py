@@ -142,6 +142,7 @@ def slope_error(
     axes = tuple(range(1, x.ndim))
     expected = np.stack([(gradient * direction).sum(axes) for direction in directions])
     error, measured = np.full(expected.shape, np.inf), np.zeros(expected.shape)
+    size = np.abs(expected).max(0)
     for step in steps:
         for i, direction in enumerate(directions):
             length = extent * np.minimum(step, 0.15 / np.maximum(np.abs(direction).max(axes), 1e-30))
