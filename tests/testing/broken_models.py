@@ -118,6 +118,7 @@ class TestPartlyDetached(Broken):
 class TestSaturated(Broken):
     net = Saturated
     says: ClassVar[str] = "for one that is sound and strongly non-linear set gradient_tolerance above"
+    and_more = True
     caught_by = {"test_loss_gradient_matches_differences_of_compute_loss"}
 
 
