@@ -54,7 +54,8 @@ HopSkipJump, ZooAttack, SquareAttack, the Auto attacks with a `loss_type`; witho
 `probabilities=True` for SimBA and VirtualAdversarialMethod, and `view.set_params(slack=3)` for ShadowAttack, which asks
 about heavy noise. SquareAttack draws a first tile of 80% of the photo's area, which does not fit into one that is not
 square ("high <= 0"): give `p_init=0.3`. ThresholdAttack holds a matrix with a row and a column for every value of the
-photo (396 GiB at 320x240 px), so it is for small photos. A test runs the attacks that only ask on both views at 320x240 px.
+photo (396 GiB at 320x240 px), so it is for small photos. A test runs the attacks that
+only ask on both views at 320x240 px.
 
 *Regressor allowed*: what ART's requirement check says to the bare regressor; an attack that it lets on may still expect
 class labels. *Model left*: modes, gradient flags,
