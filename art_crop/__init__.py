@@ -12,7 +12,13 @@ import pkgutil
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
-    from art_crop.estimators import PyTorchSaliencyRegressor
+    from art_crop.estimators import (
+        BlackBoxQualityRegressor,
+        BlackBoxSaliencyRegressor,
+        PyTorchPhotoClassifier,
+        PyTorchQualityRegressor,
+        PyTorchSaliencyRegressor,
+    )
     from art_crop.geometry import Region
     from art_crop.pipeline.verify import verify
     from art_crop.plugins.registry import (
@@ -30,9 +36,21 @@ if TYPE_CHECKING:
         name: Literal["gaze-lite", "gaze-lite-human", "fastgaze"], **kwargs: Any
     ) -> PyTorchSaliencyRegressor: ...
     @overload
+    def load_model(
+        name: str, *, task: Literal["saliency"], **kwargs: Any
+    ) -> PyTorchSaliencyRegressor | BlackBoxSaliencyRegressor: ...
+    @overload
+    def load_model(
+        name: str, *, task: Literal["quality"], **kwargs: Any
+    ) -> PyTorchQualityRegressor | BlackBoxQualityRegressor: ...
+    @overload
+    def load_model(name: str, *, task: Literal["classification"], **kwargs: Any) -> PyTorchPhotoClassifier: ...
+    @overload
     def load_model(name: str, **kwargs: Any) -> Any: ...
     def load_model(name: str, **kwargs: Any) -> Any:
-        """Build an estimator; see :func:`art_crop.plugins.registry.load_model`. Editors know the built-in ones."""
+        """Build an estimator; see :func:`art_crop.plugins.registry.load_model`. Editors know the built-in ones, and
+        any other by its task: ``load_model("my-model", task="saliency")``.
+        """
 
 
 __version__ = "0.1.0"

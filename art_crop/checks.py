@@ -67,6 +67,7 @@ def check_images(
         raise InvalidInputError(
             f"{name}: values lie in [{lowest:g}, {highest:g}], "
             f"allowed is [{clip_values[0]:g}, {clip_values[1]:g}] (clip_values)"
+            + (f" and beyond it {slack:.0%} of the range (slack)" if slack >= 0.01 else "")
         )
     return np.clip(x, *clip_values).astype(np.float32, copy=False)
 
@@ -98,7 +99,7 @@ def check_input_shape(shape: Any, *, channels_first: bool) -> tuple[int, int, in
         InvalidInputError: Not three whole numbers, or a channel count below 1 where the layout has its channels.
     """
     layout = "(channels, height, width)" if channels_first else "(height, width, channels)"
-    numbers = tuple(shape) if isinstance(shape, (tuple, list)) else ()
+    numbers = tuple(-1 if np.all(n == -1) else n for n in shape) if isinstance(shape, (tuple, list)) else ()
     whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and (n >= 1 or n == -1) for n in numbers)
     if len(numbers) != 3 or not whole or numbers[0 if channels_first else 2] < 1:
         raise InvalidInputError(f"input_shape: {layout} is needed, -1 for any height or width, not {shape!r}")

@@ -49,6 +49,14 @@ Budgets are a few steps, so a decision that was not changed says nothing about a
 - **needs a package**: that ART imports and does not install. Installed for this page: cma, kornia, multiprocess, numba,
   opencv-python-headless, torchvision.
 
+What a view must be told for some of them: `input_shape=x.shape[1:]` for those that compute with it (BoundaryAttack,
+HopSkipJump, ZooAttack, SquareAttack, the Auto attacks with a `loss_type`; without it they say so),
+`probabilities=True` for SimBA and VirtualAdversarialMethod, and `view.set_params(slack=3)` for ShadowAttack, which asks
+about heavy noise. SquareAttack draws a first tile of 80% of the photo's area, which does not fit into one that is not
+square ("high <= 0"): give `p_init=0.3`. ThresholdAttack holds a matrix with a row and a column for every value of the
+photo (396 GiB at 320x240 px), so it is for small photos. A test runs the attacks that
+only ask on both views at 320x240 px.
+
 *Regressor allowed*: what ART's requirement check says to the bare regressor; an attack that it lets on may still expect
 class labels. *Model left*: modes, gradient flags,
 stored gradients and hooks of the network as before; where not, the attack wraps the network in an estimator of ART's

@@ -102,7 +102,7 @@ def test_the_package_runs_as_a_module() -> None:
     assert done.stdout.split() == ["art-crop", art_crop.__version__]
 
 
-def test_editors_know_what_a_built_in_model_is(tmp_path: Path) -> None:
+def test_editors_know_what_a_model_is_by_its_name_or_task(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     script = tmp_path / "script.py"
     script.write_text(
@@ -111,9 +111,20 @@ def test_editors_know_what_a_built_in_model_is(tmp_path: Path) -> None:
         "reveal_type(for_editors)\n"
         "reveal_type(art_crop.load_model('fastgaze'))\n"
         "reveal_type(art_crop.load_model(input()))\n"
+        "reveal_type(art_crop.load_model(input(), task='saliency', device='cpu'))\n"
+        "reveal_type(art_crop.load_model(input(), task='quality'))\n"
+        "reveal_type(art_crop.load_model(input(), task='classification'))\n"
+        "reveal_type(art_crop.load_model(input(), task='saliency').crop)\n"
     )
     command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--cache-dir", str(tmp_path), str(script)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
     shown = [line.split("Revealed type is ")[1] for line in done.stdout.splitlines() if "Revealed" in line]
     saliency = '"art_crop.estimators.saliency.PyTorchSaliencyRegressor"'
-    assert shown == [saliency, saliency, '"Any"'], done.stdout
+    assert shown[:3] == [saliency, saliency, '"Any"'], done.stdout
+    white, query_only = "art_crop.estimators", "art_crop.estimators.blackbox"
+    assert shown[3:6] == [
+        f'"{white}.saliency.PyTorchSaliencyRegressor | {query_only}.BlackBoxSaliencyRegressor"',
+        f'"{white}.quality.PyTorchQualityRegressor | {query_only}.BlackBoxQualityRegressor"',
+        f'"{white}.classifier.PyTorchPhotoClassifier"',
+    ], done.stdout
+    assert "ratios: typing.Sequence[float]" in shown[6]

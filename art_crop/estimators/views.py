@@ -10,7 +10,8 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from functools import total_ordering
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -48,10 +49,11 @@ def region_grid(columns: int = 3, rows: int = 3) -> list[Region]:
 
 
 class _Logits(nn.Module):
-    """The regressor's network, its defences, and the step from its output to logits."""
+    """The regressor's network, its defences, and the step from its output to logits, or to their softmax."""
 
-    def __init__(self, regressor: TorchEstimator) -> None:
+    def __init__(self, regressor: TorchEstimator, probabilities: bool) -> None:
         super().__init__()
+        self.probabilities = probabilities
         self.network = regressor.model
         self.regressor = copy.copy(regressor)  # what is set on the regressor later does not change the view
         self.regressor.preprocessing_operations = list(regressor.preprocessing_operations)
@@ -62,12 +64,13 @@ class _Logits(nn.Module):
         self.regressor._model = self.network  # one network, also after a copy or a pickle
 
     def forward(self, x: Tensor) -> Tensor:
-        """Photos (N, 3, H, W) -> logits (N, K)."""
-        return self.logits(self.regressor.forward_output(x))
+        """Photos (N, 3, H, W) -> logits or probabilities (N, K)."""
+        logits, holds = self.logits(self.regressor.forward_output(x))
+        return _decided(torch.softmax(logits, 1) if self.probabilities else logits, holds)
 
     @abstractmethod
-    def logits(self, output: Any) -> Tensor:
-        """Logits (N, K) of what the regressor gives."""
+    def logits(self, output: Any) -> tuple[Tensor, Tensor]:
+        """Logits (N, K) of what the regressor gives, and which of the classes it decides for (N, K)."""
 
 
 def _decided(logits: Tensor, holds: Tensor) -> Tensor:
@@ -83,28 +86,28 @@ def _decided(logits: Tensor, holds: Tensor) -> Tensor:
 
 
 class _RegionLogits(_Logits):
-    def __init__(self, regressor: TorchEstimator, regions: Sequence[Region], by: Peak) -> None:
-        super().__init__(regressor)
+    def __init__(self, regressor: TorchEstimator, probabilities: bool, regions: Sequence[Region], by: Peak) -> None:
+        super().__init__(regressor, probabilities)
         self.regions, self.by = list(regions), by
 
-    def logits(self, output: SaliencyOutput) -> Tensor:
+    def logits(self, output: SaliencyOutput) -> tuple[Tensor, Tensor]:
         peaks = [PeakInRegion([region] * len(output.saliency), by=self.by) for region in self.regions]
         logits = torch.stack([peak.evidence(output) for peak in peaks], 1)
-        return _decided(logits, torch.stack([peak(output).success for peak in peaks], 1))
+        return logits, torch.stack([peak(output).success for peak in peaks], 1)
 
 
 class _BinLogits(_Logits):
-    def __init__(self, regressor: TorchEstimator, edges: Sequence[float]) -> None:
-        super().__init__(regressor)
+    def __init__(self, regressor: TorchEstimator, probabilities: bool, edges: Sequence[float]) -> None:
+        super().__init__(regressor, probabilities)
         self.width = (edges[-1] - edges[0]) / (len(edges) - 1)
         self.edges = [_float32_below(edge) for edge in edges]
 
-    def logits(self, output: Tensor) -> Tensor:
+    def logits(self, output: Tensor) -> tuple[Tensor, Tensor]:
         edges = torch.tensor(self.edges, dtype=torch.float32, device=output.device)
         steps = (output[:, None] - edges) / self.width
         logits = torch.cat([torch.zeros_like(steps[:, :1]), steps.cumsum(1)], 1)
         holds = nn.functional.one_hot((output[:, None] > edges).sum(1), len(self.edges) + 1).bool()
-        return _decided(logits, holds)
+        return logits, holds
 
 
 def _float32_below(number: float) -> float:
@@ -125,8 +128,41 @@ def _settings(estimator: TorchEstimator, input_shape: tuple[int, int, int] | Non
     }
 
 
+@total_ordering
+class _AnySize:
+    """The -1 of a height or width that may be any, as attacks get it: equal to -1, and nothing to compute with."""
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or other == -1 or isinstance(other, _AnySize)
+
+    def __lt__(self, other: int) -> bool:
+        return other > -1
+
+    def __hash__(self) -> int:
+        return hash(-1)
+
+    def __repr__(self) -> str:
+        return "-1"
+
+    def _refuse(self, *others: object) -> NoReturn:
+        raise InvalidInputError(
+            "input_shape: who asks needs the size of the photos; say it to the view, such as input_shape=x.shape[1:]"
+        )
+
+    __index__ = __int__ = __float__ = __neg__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __pow__ = __rpow__ = __mod__ = __rmod__ = _refuse
+
+
 class _View(PyTorchPhotoClassifier):
     """What both views share: the regressor inside turns photos into its network's own type itself."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Shape of a photo. A size that may be any is refused where an attack computes with it.
+
+        ART's query attacks draw noise of this shape; of -1 they would make none, or nonsense.
+        """
+        return cast("tuple[int, int, int]", tuple(_AnySize() if n == -1 else n for n in self._input_shape))
 
     def _dtype(self) -> None:
         return None
@@ -150,8 +186,12 @@ class SaliencyClassifierView(_View):
         regions: At least 3 regions; default: a grid of 3 x 3.
         by: ``"cell"``, ``"column"`` or ``"map-column"``: what counts as the peak, as for
             :class:`~art_crop.objectives.PeakInRegion`.
-        input_shape: Shape of a photo, such as ``x.shape[1:]``; default: the regressor's. ART's query attacks draw noise
-            of this shape, so they need the size stated ("negative dimensions are not allowed" where it is not).
+        input_shape: Shape of a photo, such as ``x.shape[1:]``; default: the regressor's. Many of ART's query attacks
+            draw noise of this shape and need the size stated; where it is not, they are told so.
+        probabilities: Give the softmax of the logits, which ART's SimBA and VirtualAdversarialMethod want.
+
+    Two more of ART's attacks want something: ShadowAttack ``view.set_params(slack=3)``, and SquareAttack, of a photo
+    that is not square, a first tile that fits into it, such as ``p_init=0.3``.
 
     Raises:
         InvalidInputError: Another kind of estimator, or fewer than 3 regions.
@@ -164,6 +204,7 @@ class SaliencyClassifierView(_View):
         *,
         by: Peak = "cell",
         input_shape: tuple[int, int, int] | None = None,
+        probabilities: bool = False,
     ) -> None:
         _check_kind(estimator, PyTorchSaliencyRegressor)
         check_choice(by, "by", PEAKS)
@@ -173,7 +214,7 @@ class SaliencyClassifierView(_View):
         if len(chosen) < FEWEST:
             raise InvalidInputError(f"regions: at least {FEWEST} are needed, for ART's attacks, not {len(chosen)}")
         names = [f"{r.x0:.3g},{r.y0:.3g},{r.x1:.3g},{r.y1:.3g}" for r in chosen]
-        model = _RegionLogits(estimator, chosen, by)
+        model = _RegionLogits(estimator, probabilities, chosen, by)
         super().__init__(model, nb_classes=len(names), labels=names, **_settings(estimator, input_shape))
 
     @property
@@ -195,6 +236,7 @@ class QualityClassifierView(_View):
         estimator: The regressor; its network is shared, its settings are taken as they are now.
         edges: At least 2 increasing scores that part the bins.
         input_shape: As for :class:`SaliencyClassifierView`.
+        probabilities: As there, as is what a few attacks want.
 
     Raises:
         InvalidInputError: Another kind of estimator, or edges that are too few, not finite or not increasing.
@@ -206,6 +248,7 @@ class QualityClassifierView(_View):
         edges: Sequence[float],
         *,
         input_shape: tuple[int, int, int] | None = None,
+        probabilities: bool = False,
     ) -> None:
         _check_kind(estimator, PyTorchQualityRegressor)
         if not isinstance(edges, (list, tuple, np.ndarray)) or len(edges) < FEWEST - 1:
@@ -217,7 +260,7 @@ class QualityClassifierView(_View):
             raise InvalidInputError(f"edges: increasing numbers are needed, not {self.edges}")
         between = [f"{low:g} to {high:g}" for low, high in zip(self.edges, self.edges[1:], strict=False)]
         names = [f"up to {self.edges[0]:g}", *between, f"above {self.edges[-1]:g}"]
-        model = _BinLogits(estimator, self.edges)
+        model = _BinLogits(estimator, probabilities, self.edges)
         super().__init__(model, nb_classes=len(names), labels=names, **_settings(estimator, input_shape))
 
 

@@ -6,18 +6,19 @@ with this package keeps its bare names whatever is installed.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections import Counter
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
-from art_crop.errors import ArtCropError, MissingDependencyError, PluginError
+from art_crop.errors import ArtCropError, InvalidInputError, MissingDependencyError, PluginError
 from art_crop.plugins.catalogue import BUILTIN, Entry, PluginStatus, catalogue
 from art_crop.plugins.isolation import Report, explain, import_target
 from art_crop.plugins.lookup import find
 from art_crop.plugins.requirements import missing
-from art_crop.plugins.specs import DatasetSpec, Kind, ModelSpec
+from art_crop.plugins.specs import TASKS, DatasetSpec, Kind, ModelSpec
 
 __all__ = [
     "PluginRecord",
@@ -91,23 +92,52 @@ def plugin_statuses(*, strict: bool | None = None, warn: bool = True) -> list[Pl
     return list(catalogue(strict=strict, warn=warn).plugins)
 
 
-def load_model(name: str, **kwargs: Any) -> Any:
+def load_model(name: str, *, task: str | None = None, **kwargs: Any) -> Any:
     """Build the ART estimator of that name.
 
     Args:
         name: such as "gaze-lite", "gaze-lite-human" (both embedded) or "fastgaze" (weights fetched or `weights=path`),
             or "distribution/name".
+        task: "saliency", "quality" or "classification": what the model must be for, which type checkers and editors
+            then know of it; None: anything. A model whose function has an option `task` of its own gets it as well,
+            whatever its value.
         **kwargs: the model's own options, such as `weights` and `device`.
 
     Returns:
         The estimator.
 
     Raises:
-        InvalidInputError: there is no such model, or an option of it is invalid.
+        InvalidInputError: there is no such model, it is for another task, or an option of it is invalid.
         MissingDependencyError: it needs a package that is not installed.
         PluginError: two plugins own the name, or what it stands for cannot be imported.
     """
-    return _built("model", name, kwargs)
+    if task is None:
+        return _built("model", name, kwargs)
+    entry = find("model", name)
+    own = _takes(_callable(entry), "task")
+    wanted = task in TASKS[1:]
+    if not own and not wanted:
+        raise InvalidInputError(f"task: one of {', '.join(TASKS[1:])} or None is needed, not {task!r}")
+    if not own:
+        _check_task(entry, entry.spec.task or task, task)  # before anything is built
+    estimator = _built("model", name, {**kwargs, "task": task} if own else kwargs)
+    if wanted:
+        _check_task(entry, getattr(estimator, "task", ""), task)
+    return estimator
+
+
+def _takes(factory: Any, option: str) -> bool:
+    """Whether a function names that option among its own."""
+    try:
+        return option in inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # some of what is written in C does not say
+        return False
+
+
+def _check_task(entry: Entry, found: object, wanted: str) -> None:
+    if found != wanted:
+        kind = f"for {found}" if found in TASKS[1:] else "for none of the tasks known here"
+        raise InvalidInputError(f"task: model {entry.spec.name!r} of {entry} is {kind}, not for {wanted}")
 
 
 def load_attack(name: str) -> type[Any]:

@@ -46,10 +46,14 @@ def spread(values: Any) -> float:
     return float(max(np.ptp(array), 1e-2 * np.abs(array).max(), 1e-12))
 
 
-def close(one: Any, other: Any, tolerance: float) -> bool:
-    """Whether two arrays are equal up to a share of their spread."""
+def close(one: Any, other: Any, tolerance: float, *, among: Any = None) -> bool:
+    """Whether two arrays are equal up to a share of their spread, or of that of the values that they are ``among``.
+
+    A single number has no spread of its own: what a photo's score or loss may differ by is told by the other photos'.
+    """
     first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    return first.shape == second.shape and bool((np.abs(first - second) <= tolerance * spread(first)).all())
+    allowed = tolerance * max(spread(first), 0 if among is None else spread(among))
+    return first.shape == second.shape and bool((np.abs(first - second) <= allowed).all())
 
 
 def planar(x: Array, channels_first: bool) -> Array:

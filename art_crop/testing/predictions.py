@@ -45,9 +45,10 @@ class PredictionChecks(EstimatorGround):
         tolerance = self.batch_tolerance
         for order in ([2, 0, 1], [1], [0, 0]):
             part = estimator.predict(np.ascontiguousarray(photos[order]))
-            assert close(together[order], part, tolerance), (
+            assert close(together[order], part, tolerance, among=together), (
                 f"photos {order} get another prediction than in the whole batch: nothing may be computed over the "
-                "batch (batch norm in training mode, a maximum or mean over axis 0, a state kept between calls)"
+                "batch (batch norm in training mode, a maximum or mean over axis 0, a state kept between calls); for a "
+                f"sound model that magnifies rounding set batch_tolerance above {tolerance:g}"
             )
         for size in (1, 2):
             assert close(together, estimator.predict(photos, batch_size=size), tolerance), (

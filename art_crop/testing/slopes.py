@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 Loss = Callable[[Array], Array]
 # A deep network of ReLUs bends often, and on a photo that it enlarges all the more: small steps too.
 SMALL_STEPS = (1e-4, 1e-5, 1e-3)
-LARGE_STEPS = (0.03, 0.1, 0.01, 0.3, 0.003, 0.001, 1.0)
+LARGE_STEPS = (0.03, 0.1, 0.01, 0.3, 0.003, 0.001, 1.0, 0.0003, 0.0001)
 
 
 class Projection:
@@ -114,7 +114,15 @@ def pieces(gradient: Array, count: int, seed: int = 12) -> list[Array]:
 
 
 def slope_error(
-    loss: Loss, x: Array, gradient: Array, directions: Sequence[Array], steps: Sequence[float], enough: float = 0.0
+    loss: Loss,
+    x: Array,
+    gradient: Array,
+    directions: Sequence[Array],
+    steps: Sequence[float],
+    *,
+    extent: float = 1.0,
+    held: type[np.floating[Any]] = np.float64,
+    enough: float = 0.0,
 ) -> float:
     """How far central differences of a loss are from its gradient, as a share of the slopes' size; the worst photo's.
 
@@ -123,10 +131,12 @@ def slope_error(
 
     Args:
         loss: Photos (N, C, H, W) float64 -> losses (N,), each photo's own.
-        x: Photos with room of 0.15 about every pixel.
+        x: Photos with room of 0.15 of the range about every pixel.
         gradient: What is checked, shaped like x.
         directions: Unit directions, shaped like x.
-        steps: Lengths, L2.
+        steps: Lengths, L2, for a range of 1.
+        extent: Size of the range of a pixel.
+        held: What the loss takes pixels as; a small move counts as what is left of it there.
         enough: No further step is tried where all agree so well.
     """
     axes = tuple(range(1, x.ndim))
@@ -135,15 +145,14 @@ def slope_error(
     size = np.abs(expected).max(0)
     for step in steps:
         for i, direction in enumerate(directions):
-            length = np.minimum(step, 0.15 / np.maximum(np.abs(direction).max(axes), 1e-30))
+            length = extent * np.minimum(step, 0.15 / np.maximum(np.abs(direction).max(axes), 1e-30))
             move = direction * length.reshape(-1, *[1] * len(axes))
-            slope = (np.asarray(loss(x + move)) - np.asarray(loss(x - move))) / (2 * length)
+            ahead, behind = ((x + way).astype(held).astype(np.float64) for way in (move, -move))
+            slope = (np.asarray(loss(ahead)) - np.asarray(loss(behind))) / (2 * length)
+            off = np.abs(slope - (gradient * (ahead - behind)).sum(axes) / (2 * length))
             # A step too small for a network that rounds its pixels sees nothing, which is no agreement.
-            better = (np.abs(slope - expected[i]) < error[i]) & (slope != 0)
-            error[i], measured[i] = (
-                np.where(better, np.abs(slope - expected[i]), error[i]),
-                np.where(better, slope, measured[i]),
-            )
+            better = (off < error[i]) & (slope != 0)
+            error[i], measured[i] = np.where(better, off, error[i]), np.where(better, slope, measured[i])
         size = np.maximum(np.abs(expected), np.abs(measured)).max(0)
         worst = float((error.max(0) / np.maximum(size, 1e-30)).max())
         if worst <= enough:

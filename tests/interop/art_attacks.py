@@ -74,28 +74,24 @@ class Setting:
     @cached_property
     def probabilities(self) -> Any:
         """The view with a softmax at its end, which a few attacks want."""
-        return self._softmax(self.view)
+        return self._view(self.cropper, probabilities=True)
 
     @cached_property
     def probabilities_small(self) -> Any:
-        """The same for photos of 4x4 px."""
-        return self._softmax(self.view_small)
-
-    def _softmax(self, view: Any) -> Any:
-        from art_crop.estimators import PyTorchPhotoClassifier
-
-        model = torch.nn.Sequential(view.model, torch.nn.Softmax(1))
-        return PyTorchPhotoClassifier(model, nb_classes=3, input_shape=view.input_shape, slack=1, device="cpu")
+        """The same for photos of 4x4 px, with leave to ask about photos out of range."""
+        view = self._view(self._cropper(input_shape=(3, SMALL, SMALL)), probabilities=True)
+        view.set_params(slack=1)
+        return view
 
     def _cropper(self, **kwargs: Any) -> Any:
         import art_crop
 
         return art_crop.load_model("gaze-lite", device="cpu", **kwargs)
 
-    def _view(self, cropper: Any) -> Any:
+    def _view(self, cropper: Any, **kwargs: Any) -> Any:
         from art_crop.estimators import SaliencyClassifierView, region_grid
 
-        return SaliencyClassifierView(cropper, region_grid(3, 1))
+        return SaliencyClassifierView(cropper, region_grid(3, 1), **kwargs)
 
     def photo(self, estimator: Any) -> Array:
         """Scikit-image's astronaut in the estimator's size and layout, levels of uint8 in [0, 1]."""

@@ -183,6 +183,50 @@ def test_unknown_names_below_a_distribution(site: Any) -> None:
         art_crop.load_model(3)  # type: ignore[arg-type]
 
 
+OF_A_TASK = """
+class Estimator:
+    def __init__(self, **options):
+        self.options, self.task = options, options.get("is_for", "quality")
+
+def chooses(task="both", size=1):
+    found = Estimator(task=task, size=size)
+    found.task = task
+    return found
+
+@hookimpl
+def art_crop_models():
+    yield model("scores", "of_tasks_plugin:Estimator", task="quality")
+    yield model("says-later", "of_tasks_plugin:Estimator")
+    yield model("chooses", "of_tasks_plugin:chooses")
+    yield model("a-number")
+"""
+
+
+def test_a_model_is_asked_for_by_its_task(site: Any) -> None:
+    site.plugin("of-tasks", OF_A_TASK)
+    for name in ("scores", "of-tasks/scores", "says-later"):
+        assert art_crop.load_model(name, task="quality", size=3).options == {"size": 3}
+    assert art_crop.load_model("gaze-lite", task="saliency", device="cpu").name == "gaze-lite"
+    for name, task, options, error in (
+        ("gaze-lite", "quality", {}, "model 'gaze-lite' .* is for saliency, not for quality"),
+        ("scores", "saliency", {}, "model 'scores' of of-tasks 1.0 is for quality, not for saliency"),
+        ("scores", "quality", {"is_for": "saliency"}, "is for saliency, not for quality"),
+        ("says-later", "saliency", {}, "model 'says-later' .* is for quality, not for saliency"),
+        ("a-number", "saliency", {}, "is for none of the tasks known here, not for saliency"),
+        ("scores", "cropping", {}, "one of saliency, quality, classification or None"),
+        ("scores", ["quality"], {}, "one of saliency, quality, classification or None"),
+    ):
+        with pytest.raises(InvalidInputError, match=f"^task: .*{error}"):
+            art_crop.load_model(name, task=task, **options)
+
+
+def test_a_models_own_option_called_task_stays_its_own(site: Any) -> None:
+    site.plugin("of-tasks", OF_A_TASK)
+    assert art_crop.load_model("chooses").task == "both"
+    assert art_crop.load_model("chooses", task="anything", size=2).options == {"task": "anything", "size": 2}
+    assert art_crop.load_model("chooses", task="saliency").task == "saliency"
+
+
 def test_a_models_own_version_and_facts_are_listed(site: Any) -> None:
     site.plugin(
         "facts",

@@ -102,9 +102,31 @@ class Unpicklable(TinySaliency):
         return result
 
 
+class Saturated(TinySaliency):
+    """Sound, but nearly every cell is 1 up to the last digits of float32, in which its slopes are lost."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(10 * (super().forward(x) + 0.5))
+
+
 class TestPartlyDetached(Broken):
     net = PartlyDetached
+    says: ClassVar[str] = "set gradient_tolerance above"
     caught_by = SLOPES
+
+
+class TestSaturated(Broken):
+    net = Saturated
+    says: ClassVar[str] = "for one that is sound and strongly non-linear set gradient_tolerance above"
+    and_more = True
+    caught_by = {"test_loss_gradient_matches_differences_of_compute_loss"}
+
+
+class TestSaturatedWithTheOptionThatTheKitNames(Broken):
+    """Nothing is wrong with it, and nothing is caught."""
+
+    net = Saturated
+    gradient_tolerance = 1.0
 
 
 class TestBackwards(Broken):

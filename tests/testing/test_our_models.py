@@ -108,3 +108,28 @@ class TestAModuleWithoutSubmodules(SaliencyModelConformance):
     @pytest.fixture
     def estimator(self) -> Any:
         return estimators.PyTorchSaliencyRegressor(WithoutSubmodules(), device="cpu")
+
+
+class Waves(torch.nn.Module):
+    """No parameters, no submodules, and a slope that changes its sign every twentieth of the range."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.exp(8 * (x[:, 0] - x[:, 2])) + torch.sin(60 * x[:, 1]).square()
+
+
+class Mean(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(1)
+
+
+class TestAStronglyNonLinearModel(SaliencyModelConformance):
+    @pytest.fixture
+    def estimator(self) -> Any:
+        return estimators.PyTorchSaliencyRegressor(Waves(), device="cpu")
+
+
+class TestScoresOfAStronglyNonLinearModel(QualityModelConformance):
+    @pytest.fixture
+    def estimator(self) -> Any:
+        model = torch.nn.Sequential(Waves(), torch.nn.Flatten(1), Mean())
+        return estimators.PyTorchQualityRegressor(model, score_range=(0, 4000), device="cpu")
