@@ -64,7 +64,7 @@ def write_boards(boards: Sequence[Board], out: Path) -> list[Path]:
     Raises:
         OutputError: A file cannot be written.
     """
-    from art_crop.bench.report import make_folder
+    from art_crop.bench.reporting import make_folder
     from art_crop.images import write_atomic_json, write_atomic_text
 
     make_folder(out / "cards")
@@ -83,7 +83,7 @@ def write_boards(boards: Sequence[Board], out: Path) -> list[Path]:
 
 def as_markdown(boards: Sequence[Board]) -> str:
     """Show every board as a table."""
-    from art_crop.bench.report import plain_markdown
+    from art_crop.bench.reporting import plain_markdown
 
     lines = ["# Leaderboard", ""]
     for board in boards:
@@ -101,7 +101,7 @@ def as_markdown(boards: Sequence[Board]) -> str:
 
 def _markdown(row: Sequence[str], head: Sequence[str]) -> str:
     """A line of a table; brackets of an interval stand in a cell of their own, which makes no link."""
-    from art_crop.bench.report import plain_markdown
+    from art_crop.bench.reporting import plain_markdown
 
     cells = (text if own in _NUMBERS else plain_markdown(text) for text, own in zip(row, head, strict=True))
     return f"| {' | '.join(cells)} |"

@@ -12,7 +12,7 @@ from art_crop.cli.console import errors_as_sentences, out
 from art_crop.cli.options import literal, plain
 
 if TYPE_CHECKING:
-    from art_crop.bench.compare import Comparison, Difference
+    from art_crop.bench.comparison import Comparison, Difference
     from art_crop.bench.leaderboard import Board
 
 __all__ = ["COMPARE_EXAMPLES", "LEADERBOARD_EXAMPLES", "REPORT_EXAMPLES", "compare", "leaderboard", "report"]
@@ -54,7 +54,7 @@ def report(
     curves over budgets and queries, and the kept photos before and after. It asks the network for nothing.
     """
     with errors_as_sentences():
-        from art_crop.bench.report import write_report
+        from art_crop.bench.reporting import write_report
 
         files = write_report(run.expanduser(), None if out_path is None else out_path.expanduser(), photos=photos)
         for path in (files.html, files.markdown, files.json):
@@ -84,7 +84,7 @@ def compare(
     A photo that was attacked with several seeds counts once, with its mean.
     """
     with errors_as_sentences():
-        from art_crop.bench.compare import compare_runs
+        from art_crop.bench.comparison import compare_runs
 
         found = compare_runs(
             run_a.expanduser(), run_b.expanduser(), measures=measures or (), across_suites=across_suites

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from art_crop.bench.report.figures import plots
-from art_crop.bench.report.gallery import LIMIT, make_entries
-from art_crop.bench.report.page import html_page, markdown_page, plain_markdown
+from art_crop.bench.reporting.figures import plots
+from art_crop.bench.reporting.gallery import LIMIT, make_entries
+from art_crop.bench.reporting.page import html_page, markdown_page, plain_markdown
 from art_crop.bench.summary import ErrorGroup, Summary, summarise
 from art_crop.bench.tables import Table
 from art_crop.errors import InvalidInputError, OutputError
