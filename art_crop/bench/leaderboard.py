@@ -52,8 +52,8 @@ def collect(sources: Sequence[Path], *, by_suite: bool = False) -> list[Board]:
     if len(groups) > 1 and not by_suite:
         named = ", ".join(f"{own[0]['suite']} ({own[0]['suite_sha256'][:12]})" for own in groups)
         raise InvalidInputError(
-            f"the results are of {len(groups)} different suites: {named}; they do not belong in one table. "
-            "Ask for one table each with --by-suite"
+            f"by_suite: the results are of {len(groups)} different suites: {named}; they do not belong in one table. "
+            "With it there is one table each"
         )
     return [Board(own[0]["suite"], own[0]["suite_sha256"], tuple(sorted(_latest(own), key=_rank))) for own in groups]
 

@@ -228,9 +228,9 @@ def _executor(name: str, options: Mapping[str, Any]) -> Executor:
     try:
         engine: Executor = load_executor(name, **options)
     except InvalidInputError as error:
-        raise InvalidInputError(f"--executor: {str(error).removeprefix('name: ')}") from None
+        raise InvalidInputError(f"executor: {str(error).removeprefix('name: ')}") from None
     except TypeError as error:
-        raise InvalidInputError(f"--executor {name} has no such option: {error}") from error
+        raise InvalidInputError(f"executor: {name} has no such option: {error}") from error
     return engine
 
 
@@ -265,9 +265,9 @@ def _check_weights(suite: Suite, weights: Mapping[str, str]) -> None:
     names = {name for model in suite.models for name in (model.name, model.plugin)}
     for name, path in weights.items():
         if name not in names:
-            raise InvalidInputError(f"--weights {name}: the suite's models are {', '.join(sorted(names))}")
+            raise InvalidInputError(f"weights: {name}: the suite's models are {', '.join(sorted(names))}")
         if not os.path.isfile(path):  # noqa: PTH113 - a text that workers get as it is
-            raise InvalidInputError(f"--weights {name}: there is no file {path}")
+            raise InvalidInputError(f"weights: {name}: there is no file {path}")
 
 
 def _info(suite: Suite, hashes: Mapping[str, str], command: str, data: dict[str, Any]) -> RunInfo:

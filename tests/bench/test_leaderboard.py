@@ -138,7 +138,7 @@ def test_suites_are_not_mixed(tmp_path: Path, synthetic: Any) -> None:
     rows = scored(synthetic, "fastgaze", {("x", 1.0): [0]})
     a = synthetic.write_run(tmp_path / "a", rows)
     b = synthetic.write_run(tmp_path / "b", rows, suite_sha256="d" * 64)
-    with pytest.raises(InvalidInputError, match=r"2 different suites.*--by-suite"):
+    with pytest.raises(InvalidInputError, match=r"^by_suite: .* 2 different suites"):
         collect([a, b])
     boards = collect([a, b], by_suite=True)
     assert [(board.suite_sha256[0], len(board.cards)) for board in boards] == [("c", 1), ("d", 1)]
