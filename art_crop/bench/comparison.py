@@ -294,12 +294,14 @@ def _notices(
 
 
 def _other_roles(pairs: pl.DataFrame, models: Sequence[str]) -> list[str]:
-    """Say where one of the two was attacked itself, and of the other only its answer was asked."""
+    """Say where one side is an attack on the scored model itself, and the other one from another model."""
     first, second = (pl.col(f"attacked{end}") == pl.col(f"scored{end}") for end in ("", " b"))
     found = []
     for (name, other), alone in ((models, first & ~second), (models[::-1], second & ~first)):
         if pairs.select(alone.any()).item():
-            found.append(f"{name} is in some pairs the model that was attacked, and {other} another than that")
+            found.append(
+                f"in some pairs {name} stands for an attack on the scored model itself, {other} for one that is not"
+            )
     return found
 
 

@@ -134,22 +134,24 @@ def leaderboard(
     by_suite: Annotated[
         bool, typer.Option("--by-suite", help="Several tables where the suites do different things.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the cards as one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print ranks and cards as one JSON object.")] = False,
 ) -> None:
-    """Rank the models of several runs by how many photos no attack took to its goal.
+    """Rank the models of several runs by the share of photos that no attack took to its goal.
+
+    Each model's number is of the photos that all models of its table have. Where there are none, nobody has a rank.
 
     Each model gets a card with the suite's hash, versions, machine and scores. A table holds models that went through
     the same: suites may differ in which models they score, and in nothing else.
     """
     with bench_errors():
+        from art_crop.bench.leaderboard import as_json as content_of
         from art_crop.bench.leaderboard import collect, write_boards
 
         boards = collect([source.expanduser() for source in sources], by_suite=by_suite)
         if out_path is not None:
             write_boards(boards, out_path.expanduser())
         if as_json:
-            content = [{"suite": b.suite, "suite_sha256": b.suite_sha256, "cards": list(b.cards)} for b in boards]
-            typer.echo(json.dumps({"schema": 1, "boards": content}, indent=2))
+            typer.echo(json.dumps(content_of(boards), indent=2))
         else:
             for board in boards:
                 _print_board(board)
@@ -205,7 +207,7 @@ def _print_board(board: Board) -> None:
     from rich import box
     from rich.table import Table
 
-    from art_crop.bench.leaderboard import board_rows, notices
+    from art_crop.bench.leaderboard import board_rows, notices, photos_of
 
     head, *rows = board_rows(board)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=literal(f"{board.suite} ({board.suite_sha256[:12]})"))
@@ -214,6 +216,7 @@ def _print_board(board: Board) -> None:
     for row in rows:
         table.add_row(*(literal(cell) for cell in row))
     out.print(table)
+    out.print(photos_of(board))
     for notice in notices(board):
         out.print("[yellow]note:[/yellow]", literal(notice))
 
