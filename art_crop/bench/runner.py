@@ -51,6 +51,7 @@ class Summary:
 
     rows: int = 0  # in all
     kept: int = 0  # there already when it began
+    others: int = 0  # of photos that are not asked for now: an earlier selection, or files that were changed since
     done: int = 0  # computed now
     excluded: int = 0  # of those computed now, left out by the selection rule
     failed: int = 0  # of those computed now, with an error; first_error is one of them
@@ -144,6 +145,7 @@ def execute(
     wanted = [row_key(item.setting_key, photo) for item in items for photo in item.photos]
     kept = [before[key] for key in wanted if key in before and key not in again]
     summary = Summary(rows=len(wanted), kept=len(kept), failed_before=sum(kind not in FINAL for kind in kept))
+    summary.others = len(before.keys() - set(wanted))
     tell = progress or (lambda *_: None)
     tell(summary.kept, summary.rows, "")
     elsewhere = in_a_row = 0
@@ -228,6 +230,8 @@ def _executor(name: str, options: Mapping[str, Any]) -> Executor:
     try:
         engine: Executor = load_executor(name, **options)
     except InvalidInputError as error:
+        if not str(error).startswith("name: "):
+            raise
         raise InvalidInputError(f"executor: {str(error).removeprefix('name: ')}") from None
     except TypeError as error:
         raise InvalidInputError(f"executor: {name} has no such option: {error}") from error

@@ -210,6 +210,10 @@ def _tell(done: Run) -> None:
     for damaged in summary.damaged:
         err.print(literal(f"set aside, and computed again: {damaged}"))
     parts = [f"{summary.rows} results in all", f"{summary.done} computed now", f"{summary.kept} kept from before"]
+    if summary.others:
+        parts.append(
+            f"{summary.others} in the folder of other photos, which reports leave out until they are asked for"
+        )
     if summary.excluded:
         parts.append(f"{summary.excluded} left out by the suite's rule")
     if summary.failed:

@@ -29,7 +29,7 @@ class ReportFiles:
 def write_report(run: Path, out: Path | None = None, *, photos: int = LIMIT) -> ReportFiles:
     """Write ``report.html``, ``report.md`` and ``report.json``.
 
-    A run that is still going on, has failed or has nothing gives a report that says so.
+    A run that is still going on is shown as it is by now; that, or a run without results, is said in the report.
 
     Args:
         run: Folder of a run.
