@@ -110,11 +110,12 @@ def run(
     from art_crop.bench.runner import run_suite
     from art_crop.bench.suite import Suite
     from art_crop.bench.suite_file import find_suite, load_suite
+    from art_crop.checks import check_int
     from art_crop.errors import InvalidInputError
 
     for name, number in (("limit", limit), ("every", every), ("workers", workers)):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-            raise InvalidInputError(f"{name}: a whole number of at least 1 is needed, not {number!r}")
+        if number is not None:
+            check_int(number, name, at_least=1)
     if isinstance(suite, Suite):
         if models:
             raise InvalidInputError(
@@ -128,7 +129,7 @@ def run(
     with _told(progress, chosen.name) as tell:
         summary = run_suite(
             chosen,
-            images=None if images is None else Path(images),
+            images=None if images is None else Path(images).expanduser(),
             out=folder,
             weights={name: os.fspath(path) for name, path in (weights or {}).items()},
             executor=executor,

@@ -13,17 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import polars as pl
 
 from art_crop.bench.measures import TASK, Measure, known, measure
-from art_crop.bench.pairing import Side, columns_of, pairs_of
+from art_crop.bench.pairing import Side, columns_of, differences_of, pairs_of
 from art_crop.bench.resolved import task_sha256
 from art_crop.bench.results import Frame, completeness, load_run
-from art_crop.bench.statistics import holm, mcnemar, sign_flip
+from art_crop.bench.statistics import holm
 from art_crop.bench.store import RunInfo
 from art_crop.errors import InvalidInputError
-from art_crop.metrics.intervals import mean_interval
 
 __all__ = ["LEVEL", "Comparison", "Difference", "compare_runs"]
 
@@ -137,7 +135,7 @@ def compare_runs(
             f"the {compared} have no result in common ({len(a.data)} and {len(b.data)} results): no photo with "
             "the same content, method, models, budget and seed"
         )
-    found = _differences(pairs, wanted)
+    found = differences_of(pairs, wanted)
     corrected = holm([row["p"] for row in found])
     differences = [
         Difference(**row, p_corrected=p, significant=p < LEVEL) for row, p in zip(found, corrected, strict=True)
@@ -235,40 +233,6 @@ def _default_measures(a: Frame, b: Frame) -> list[str]:
     passed = ("l2", "linf", *TASK.percent, *TASK.particular)
     means = sorted(name for name in a.metrics if name in b.metrics and name not in passed)
     return [*both, "mean l2", *(f"mean {name}" for name in means[:_METRICS])]
-
-
-def _differences(pairs: pl.DataFrame, measures: Sequence[Measure]) -> list[dict[str, Any]]:
-    """Numbers of each cell and measure of which some pair has both values."""
-    names = [f"_value {one.name}" for one in measures]
-    both = [pl.col(name).is_not_null() & pl.col(f"{name} b").is_not_null() for name in names]
-    values = [
-        pl.when(here).then(pl.col(f"{n}{end}")).mean().alias(f"{n}{end}")
-        for n, here in zip(names, both, strict=True)
-        for end in ("", " b")
-    ]
-    of_a, of_b = ["scored", "attacked", "method", "norm", "eps"], ["scored b", "attacked b", "method b", "eps b"]
-    order = [
-        column for end in ("", " b") for column in (f"_scored{end}", f"_attacked{end}", f"_method{end}", f"eps{end}")
-    ]
-    cell = list(dict.fromkeys([*of_a, *of_b, *order]))
-    photos = pairs.group_by(*cell, "_photo", maintain_order=True).agg(values)
-    cells = photos.group_by(*cell, maintain_order=True).agg(pl.exclude("_photo").drop_nulls()).sort(order)
-    found = []
-    for row in cells.iter_rows(named=True):
-        own = {key.replace(" ", "_"): row[key] for key in (*of_a, *of_b)}
-        for one, name in zip(measures, names, strict=True):
-            a, b = np.array(row[name], np.float64), np.array(row[f"{name} b"], np.float64)
-            if not len(a):
-                continue
-            change = b - a
-            mean, low, high = mean_interval(change)
-            if one.kind in ("share", "clipped mean"):
-                low, high = max(-1.0, low), min(1.0, high)
-            whole = one.kind == "share" and bool(np.isin(change, (-1, 0, 1)).all())
-            p = mcnemar(int((change > 0).sum()), int((change < 0).sum())) if whole else sign_flip(change)
-            numbers = {"a": float(a.mean()), "b": float(b.mean()), "difference": mean, "low": low, "high": high}
-            found.append({**own, "measure": one.name, "n": len(change), **numbers, "p": p})
-    return found
 
 
 def _notices(

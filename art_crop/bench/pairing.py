@@ -1,12 +1,18 @@
-"""Which results of two sides belong together: those that agree in everything but what is compared."""
+"""Which results of two sides belong together, those that agree in all but what is compared; and how they differ."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
-__all__ = ["Side", "columns_of", "pairs_of"]
+from art_crop.bench.measures import Measure
+from art_crop.bench.statistics import mcnemar, sign_flip
+from art_crop.metrics.intervals import mean_interval
+
+__all__ = ["Side", "columns_of", "differences_of", "pairs_of"]
 
 _KEY = ["photo_sha256", "_as_method", "_as_attacked", "_as_scored", "_as_norm", "_as_eps", "seed"]
 _TEXTS = ("method", "attacked", "scored", "norm", "group")
@@ -22,7 +28,7 @@ class Side(NamedTuple):
 
 
 def columns_of() -> list[pl.Expr]:
-    """What tells results apart, as text, and the order of models and methods; for a frame's rows."""
+    """Give what tells a frame's rows apart, as text, and the order of models and methods."""
     plain = ["photo_sha256", "suite_method", "eps", "seed", "params", "photo", "_photo", "_row"]
     order = [pl.col(name).to_physical().alias(f"_{name}") for name in ("attacked", "scored", "method")]
     return [*(pl.col(name) for name in plain), *(pl.col(name).cast(pl.String) for name in _TEXTS), *order]
@@ -70,4 +76,38 @@ def _as(side: Side, other: Side) -> dict[str, Any]:
             found["_as_attacked"] = same
         if all(one.select("norm", "eps").n_unique() == 1 for one in sides):  # the method's own budget, not a grid's
             found |= {"_as_norm": same, "_as_eps": pl.lit(None, pl.Float64)}
+    return found
+
+
+def differences_of(pairs: pl.DataFrame, measures: Sequence[Measure]) -> list[dict[str, Any]]:
+    """Compute the numbers of each cell, seeds averaged by photo, and measure of which some pair has both values."""
+    names = [f"_value {one.name}" for one in measures]
+    both = [pl.col(name).is_not_null() & pl.col(f"{name} b").is_not_null() for name in names]
+    values = [
+        pl.when(here).then(pl.col(f"{n}{end}")).mean().alias(f"{n}{end}")
+        for n, here in zip(names, both, strict=True)
+        for end in ("", " b")
+    ]
+    of_a, of_b = ["scored", "attacked", "method", "norm", "eps"], ["scored b", "attacked b", "method b", "eps b"]
+    order = [
+        column for end in ("", " b") for column in (f"_scored{end}", f"_attacked{end}", f"_method{end}", f"eps{end}")
+    ]
+    cell = list(dict.fromkeys([*of_a, *of_b, *order]))
+    photos = pairs.group_by(*cell, "_photo", maintain_order=True).agg(values)
+    cells = photos.group_by(*cell, maintain_order=True).agg(pl.exclude("_photo").drop_nulls()).sort(order)
+    found = []
+    for row in cells.iter_rows(named=True):
+        own = {key.replace(" ", "_"): row[key] for key in (*of_a, *of_b)}
+        for one, name in zip(measures, names, strict=True):
+            a, b = np.array(row[name], np.float64), np.array(row[f"{name} b"], np.float64)
+            if not len(a):
+                continue
+            change = b - a
+            mean, low, high = mean_interval(change)
+            if one.kind in ("share", "clipped mean"):
+                low, high = max(-1.0, low), min(1.0, high)
+            whole = one.kind == "share" and bool(np.isin(change, (-1, 0, 1)).all())
+            p = mcnemar(int((change > 0).sum()), int((change < 0).sum())) if whole else sign_flip(change)
+            numbers = {"a": float(a.mean()), "b": float(b.mean()), "difference": mean, "low": low, "high": high}
+            found.append({**own, "measure": one.name, "n": len(change), **numbers, "p": p})
     return found

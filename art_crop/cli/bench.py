@@ -212,7 +212,7 @@ def _tell(done: Run) -> None:
     parts = [f"{summary.rows} results in all", f"{summary.done} computed now", f"{summary.kept} kept from before"]
     if summary.others:
         parts.append(
-            f"{summary.others} in the folder of other photos, which reports leave out until they are asked for"
+            f"{summary.others} more in the folder are of photos that were not asked for: reports leave them out"
         )
     if summary.excluded:
         parts.append(f"{summary.excluded} left out by the suite's rule")

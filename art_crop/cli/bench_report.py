@@ -57,6 +57,7 @@ def report(
 
     Tables stand beside the paper's own numbers, with 95% intervals; the page also has the distribution of shifts,
     curves over budgets and queries, and the kept photos before and after. It asks the network for nothing.
+    A run that is going on is shown as it is by now, and as not finished.
     """
     with bench_errors():
         from art_crop import bench
@@ -183,7 +184,7 @@ def _print_comparison(found: Comparison) -> None:
         cells = [_cell(row, name) for name in shown]
         style = ("bold green" if row.difference > 0 else "bold red") if row.significant else "dim"
         numbers = [_number(row, value) for value in (row.a, row.b, row.difference)]
-        interval = f"[{_number(row, row.low)}, {_number(row, row.high)}]"
+        interval = f"[{_number(row, row.low)}, {_number(row, row.high)}]" if row.n > 1 else "–"
         p = f"{row.p_corrected:.3f}{' *' if row.significant else ''}" if row.p_corrected >= 0.001 else "<0.001 *"
         table.add_row(*(literal(c) for c in (*cells, row.measure, row.n, *numbers, interval, p)), style=style)
     out.print(table)

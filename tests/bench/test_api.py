@@ -103,9 +103,9 @@ def test_a_suite_may_be_read_and_changed_before(tmp_path: Path) -> None:
     ("options", "words"),
     [
         ({"suite": "smok"}, r"^suite: 'smok' is neither a TOML file nor a shipped suite; did you mean smoke\? "),
-        ({"limit": 0}, "^limit: a whole number of at least 1 is needed, not 0$"),
-        ({"every": True}, "^every: a whole number of at least 1 is needed, not True$"),
-        ({"workers": 1.5}, "^workers: a whole number of at least 1 is needed, not 1.5$"),
+        ({"limit": 0}, "^limit: a whole number >= 1 is needed, not 0$"),
+        ({"every": True}, "^every: a whole number >= 1 is needed, not True$"),
+        ({"workers": 1.5}, "^workers: a whole number >= 1 is needed, not 1.5$"),
         ({"executor": "locl"}, "^executor: .*did you mean local"),
         ({"workers": 2}, "^workers: the executor in-process has 1, not 2; choose the executor local$"),
         ({"images": "nowhere"}, "^images: dataset 'scikit-image' cannot be opened: it takes no folder"),
