@@ -3,39 +3,32 @@
 After RobustBench's model info (Croce et al., NeurIPS 2021 Datasets and Benchmarks): who the model is, what was done to
 it, and its worst case over attacks, photo by photo: a photo counts as robust where no attack of the suite reached its
 goal. Of a photo on which an attack ended with an error nothing is known, unless another attack took it to its goal.
-
-Models that give scores have the measures of Antsiferova et al., "Comparing the Robustness of Modern No-Reference Image-
-and Video-Quality Metrics to Adversarial Attacks", AAAI 2024, by the benchmark's published code (``score_methods.py`` of
-https://github.com/msu-video-group/MSU_Metrics_Robustness_Benchmark), the score going back to Zhang et al., "Perceptual
-Attacks of No-Reference Image Quality Models with Human-in-the-Loop", NeurIPS 2022. The benchmark scales by the scores
-of its clean photos; here the suite names the range, so that a photo's number does not depend on the other photos.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike, NDArray
 
 from art_crop.bench.measures import TASK, known, measure, reached
+from art_crop.bench.quality_scores import relative_gains, robustness_scores
 from art_crop.bench.resolved import task_sha256
 from art_crop.bench.results import Completeness, completeness, load_run
-from art_crop.bench.statistics import per_photo
 from art_crop.bench.store import RunInfo
+from art_crop.bench.suite import digest
 from art_crop.bench.tables import grouped
 from art_crop.errors import InvalidInputError
 from art_crop.metrics.intervals import mean_interval, wilson_interval
 
-__all__ = ["SCHEMA", "card_problem", "model_cards", "relative_gains", "robustness_scores"]
+__all__ = ["SCHEMA", "card_problem", "mean_of", "model_cards", "robust_share"]
 
 SCHEMA = 1
-
-Values = NDArray[np.float64]
 
 
 class _Estimate(msgspec.Struct):
@@ -62,6 +55,14 @@ class _Quality(msgspec.Struct):
     relative_gain: _Estimate
 
 
+class _ByPhoto(msgspec.Struct):
+    photos: list[str]
+    outcomes: list[Literal["robust", "fallen", "unknown", ""]]
+    success: list[list[float | None]]
+    robustness_score: list[float | None] = []
+    relative_gain: list[float | None] = []
+
+
 class _Card(msgspec.Struct):
     """What a leaderboard takes from a card; cards have more."""
 
@@ -79,6 +80,7 @@ class _Card(msgspec.Struct):
     version: str | None = None
     task_sha256: str | None = None
     quality: _Quality | None = None
+    by_photo: _ByPhoto | None = None
 
 
 def card_problem(card: Any) -> str:
@@ -90,8 +92,15 @@ def card_problem(card: Any) -> str:
         return "a text in it is no Unicode"
     except (msgspec.ValidationError, OverflowError, RecursionError, TypeError) as error:
         return str(error)
-    missing = any(one.success.n and math.isnan(one.success.estimate) for one in found.attacks)
-    return "a success has no estimate" if missing else ""
+    if any(one.success.n and math.isnan(one.success.estimate) for one in found.attacks):
+        return "a success has no estimate"
+    own = found.by_photo
+    if own is not None:
+        quality = [own.robustness_score, own.relative_gain] if found.quality else []
+        lengths = {len(own.outcomes), *map(len, own.success), *map(len, quality)}
+        if len(own.success) != len(found.attacks) or lengths != {len(own.photos)}:
+            return "by_photo has not one value for each photo and attack"
+    return ""
 
 
 def model_cards(run: Path) -> list[dict[str, Any]]:
@@ -111,7 +120,10 @@ def model_cards(run: Path) -> list[dict[str, Any]]:
 def _card(info: RunInfo, name: str, data: pl.DataFrame, done: Completeness) -> dict[str, Any]:
     model = info.models.get(name, {})
     weights = {other: own.get("weights_sha256") for other, own in info.models.items()}
-    budgets = data.filter(~pl.col("_excluded"))["eps"].drop_nulls().unique().sort()
+    kept = data.filter(~pl.col("_excluded"))
+    budgets = kept["eps"].drop_nulls().unique().sort()
+    photos, outcomes = _names_of(kept), _outcomes(data)
+    attacks, success = _attacks(kept, list(photos))
     card: dict[str, Any] = {
         "schema": SCHEMA,
         "model": name,
@@ -128,20 +140,52 @@ def _card(info: RunInfo, name: str, data: pl.DataFrame, done: Completeness) -> d
         "unfinished": done.sentence("its run"),
         "photos": data.filter("_measured")["_photo"].n_unique(),
         "errors": int(data["_failed"].sum()),
-        "robust": _robust(data),
-        "robust_by_budget": [{"eps": eps, **_robust(data.filter(pl.col("eps") == eps))} for eps in budgets],
-        "attacks": _attacks(data),
+        "robust": robust_share(outcomes.values()),
+        "robust_by_budget": [
+            {"eps": eps, **robust_share(_outcomes(data.filter(pl.col("eps") == eps)).values())} for eps in budgets
+        ],
+        "attacks": attacks,
+        "by_photo": {
+            "photos": [*photos.values()],
+            "outcomes": [outcomes.get(photo, "") for photo in photos],
+            "success": success,
+        },
     }
-    quality = _quality(info, data)
-    return {**card, "quality": quality} if quality else card
+    quality, scores = _quality(info, data, list(photos))
+    if quality:
+        card["quality"] = quality
+        card["by_photo"] |= scores
+    return card
 
 
-def _robust(data: pl.DataFrame) -> dict[str, Any]:
+def _names_of(data: pl.DataFrame) -> dict[int, str]:
+    """What each photo is called by cards of other runs: by its content, and where several have one, by number."""
+    columns = ("photo_sha256", "group", "photo", "_photo")
+    found: dict[int, str] = {}
+    seen: dict[str, int] = {}
+    for sha256, group, name, photo in (
+        data.select(pl.col(columns[:3]).cast(pl.String), "_photo").unique().sort(columns).iter_rows()
+    ):
+        content = sha256 or f"unread-{digest([group, name])}"
+        seen[content] = seen.get(content, 0) + 1
+        found[photo] = content if seen[content] == 1 else f"{content}-{seen[content]}"
+    return found
+
+
+def robust_share(outcomes: Iterable[str]) -> dict[str, Any]:
     """Share of photos that no attack and no seed took to its goal, with its Wilson interval; n is 0: not known.
 
-    ``unknown`` are the photos that are not in it since a result ended with an error, and no other took them. Photos
-    that the rule leaves out, or that were a success before, would be in no number either way.
+    ``outcomes`` are "robust", "fallen", "unknown" or "", a photo each. Unknown are those that are not in the share
+    since a result ended with an error, and no other took them; "" those that would be in no number either way.
     """
+    counts = Counter(outcomes)
+    robust, n = counts["robust"], counts["robust"] + counts["fallen"]
+    estimate = wilson_interval(robust, n)._asdict() if n else {"estimate": 0.0, "low": 0.0, "high": 0.0}
+    return {"n": n, "unknown": counts["unknown"], **estimate}
+
+
+def _outcomes(data: pl.DataFrame) -> dict[int, str]:
+    """What became of each photo; see :func:`robust_share`. "": the rule leaves it out, or it was a success before."""
     good, failed = pl.col("_measured") & (pl.col("_reached") == 1), pl.col("_failed")
     photos = data.group_by("_photo").agg(
         fallen=good.any(),
@@ -149,21 +193,24 @@ def _robust(data: pl.DataFrame) -> dict[str, Any]:
         open=failed.any() & ~good.any(),
         out=(pl.col("_excluded") | (pl.col("_measured") & pl.col("success_before"))).any(),
     )
-    fallen, robust, unknown = photos.select(
-        pl.col("fallen").sum(),
-        robust=(pl.col("held") & ~pl.col("fallen") & ~pl.col("open")).sum(),
-        unknown=(pl.col("open") & ~pl.col("out")).sum(),
-    ).row(0)
-    n = robust + fallen
-    estimate = wilson_interval(robust, n)._asdict() if n else {"estimate": 0.0, "low": 0.0, "high": 0.0}
-    return {"n": n, "unknown": unknown, **estimate}
+    outcome = (
+        pl.when("fallen").then(pl.lit("fallen"))
+        .when(pl.col("held") & ~pl.col("open")).then(pl.lit("robust"))
+        .when(pl.col("open") & ~pl.col("out")).then(pl.lit("unknown"))
+        .otherwise(pl.lit(""))
+    )  # fmt: skip
+    return dict(photos.select("_photo", outcome).iter_rows())
 
 
-def _attacks(data: pl.DataFrame) -> list[dict[str, Any]]:
-    """Every attack, attacked model and budget."""
-    kept, keys = data.filter(~pl.col("_excluded")), ("method", "attacked", "eps")
+def _attacks(kept: pl.DataFrame, photos: Sequence[int]) -> tuple[list[dict[str, Any]], list[list[float | None]]]:
+    """Every attack, attacked model and budget; and of each the share of successes on each photo."""
+    keys = ("method", "attacked", "eps")
     measures = [measure(*known(kept, "success") or [TASK.verdict]), measure("median l2 of successes")]
-    return [
+    own: dict[tuple[Any, ...], dict[int, float]] = {}
+    shares = kept.select(*keys, "_photo", success=measures[0].of(kept)).group_by(*keys, "_photo").mean()
+    for *key, photo, share in shares.iter_rows():
+        own.setdefault(tuple(key), {})[photo] = share
+    attacks = [
         {
             **dict(zip(keys, group.keys, strict=True)),
             "errors": group.failed_rows,
@@ -172,15 +219,18 @@ def _attacks(data: pl.DataFrame) -> list[dict[str, Any]]:
         }
         for group in grouped(kept, keys, [(one, one.of(kept)) for one in measures])
     ]
+    return attacks, [
+        [own[attack["method"], attack["attacked"], attack["eps"]].get(photo) for photo in photos] for attack in attacks
+    ]
 
 
-def _quality(info: RunInfo, data: pl.DataFrame) -> dict[str, Any] | None:
-    """Robustness score and relative gain of a model that gives scores, with intervals over photos."""
+def _quality(info: RunInfo, data: pl.DataFrame, photos: Sequence[int]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Robustness score and relative gain of a model that gives scores: with intervals over photos, and by photo."""
     if not {"score-before", "score-after"} <= set(data.columns):
-        return None
+        return {}, {}
     kept = data.filter("_measured").drop_nulls(["score-before", "score-after"])
     if not len(kept):
-        return None
+        return {}, {}
     before, after = (kept[name].to_numpy() for name in ("score-before", "score-after"))
     options = info.suite_content.get("protocol_options") or {}
     try:
@@ -190,38 +240,15 @@ def _quality(info: RunInfo, data: pl.DataFrame) -> dict[str, Any] | None:
     except (InvalidInputError, TypeError, ValueError) as error:
         raise InvalidInputError(f"protocol_options.score_range of suite {info.suite}: {error}") from error
     found: dict[str, Any] = {"score_range": [low, high]}
+    by_photo: dict[str, Any] = {}
     for key, numbers in (("robustness_score", scores), ("relative_gain", gains)):
-        of_photos = per_photo(numbers, np.asarray(kept["_photo"].to_numpy(), dtype=np.int64))
-        found[key] = {"n": len(of_photos), **mean_interval(of_photos)._asdict()}
-    return found
+        means = dict(kept.select("_photo", pl.Series("value", numbers)).group_by("_photo").mean().iter_rows())
+        by_photo[key] = [means.get(photo) for photo in photos]
+        found[key] = mean_of(by_photo[key])
+    return found, by_photo
 
 
-def robustness_scores(before: ArrayLike, after: ArrayLike, *, low: float = 0.0, high: float = 1.0) -> Values:
-    """Compute log10(max(1 - f, f) / (|f' - f| + 0.000001)) for each photo (n,), of scores f before and f' after.
-
-    Scores are scaled so that ``low``, the least that the model gives, is 0 and ``high`` is 1. 0: the attack did all it
-    could; 1: a tenth of it; higher is more robust. The mean over photos is the benchmark's robustness score.
-
-    Raises:
-        InvalidInputError: Other shapes, values that are not finite, or scores before the attack beyond the range.
-    """
-    f, attacked = _scaled(before, after, low, high)
-    return np.asarray(np.log10(np.maximum(1 - f, f) / (np.abs(attacked - f) + 1e-6)))
-
-
-def relative_gains(before: ArrayLike, after: ArrayLike, *, low: float = 0.0, high: float = 1.0) -> Values:
-    """Compute (f' - f) / (f + 1) for each photo (n,); arguments and errors are those of :func:`robustness_scores`."""
-    f, attacked = _scaled(before, after, low, high)
-    return np.asarray((attacked - f) / (f + 1))
-
-
-def _scaled(before: ArrayLike, after: ArrayLike, low: float, high: float) -> tuple[Values, Values]:
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise InvalidInputError(f"low and high must be finite, low below high, got {low} and {high}")
-    f, attacked = (np.asarray(values, dtype=np.float64) for values in (before, after))
-    if f.ndim != 1 or f.shape != attacked.shape or not (np.isfinite(f).all() and np.isfinite(attacked).all()):
-        raise InvalidInputError(f"before and after must be finite, of one shape (n,), got {f.shape}, {attacked.shape}")
-    f, attacked = (f - low) / (high - low), (attacked - low) / (high - low)
-    if f.size and (f.min() < -1e-9 or f.max() > 1 + 1e-9):
-        raise InvalidInputError(f"before must lie between low and high, {low} and {high}")
-    return f.clip(0, 1), attacked
+def mean_of(values: Iterable[float | None]) -> dict[str, float]:
+    """Average photos' own values, those that have one, with the 95% interval."""
+    known_values = [value for value in values if value is not None]
+    return {"n": len(known_values), **mean_interval(known_values)._asdict()}

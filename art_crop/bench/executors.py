@@ -167,7 +167,7 @@ class InProcess:
 
     def __init__(self, workers: int = 1) -> None:
         if workers != 1:
-            raise InvalidInputError(f"workers: the executor in-process has 1, not {workers}; choose --executor local")
+            raise InvalidInputError(f"workers: the executor in-process has 1, not {workers}; choose the executor local")
 
     def run(self, make_worker: MakeWorker, items: Iterable[WorkItem], *, threads: int = 1) -> Iterator[Finished]:
         """See :class:`Executor`."""

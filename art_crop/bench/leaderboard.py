@@ -14,23 +14,33 @@ from pathlib import Path
 from typing import Any
 
 from art_crop.bench.cards import card_problem, model_cards
+from art_crop.bench.ranking import Card, Ranking, Standing, ranking
 from art_crop.bench.suite import digest
 from art_crop.errors import InvalidInputError
 
-__all__ = ["Board", "as_markdown", "board_rows", "collect", "notices", "write_boards"]
+__all__ = ["Board", "as_json", "as_markdown", "board_rows", "collect", "notices", "photos_of", "write_boards"]
 
 _NUMBERS = ("robust", "R", "relative gain")
-
-Card = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Board:
-    """Cards that may be compared, the most robust model first; the suite is that of the first one read."""
+    """Models that may be compared, the most robust first; the suite is that of the first card read."""
 
     suite: str
     suite_sha256: str
-    cards: tuple[Card, ...]
+    ranking: Ranking
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        """Of each model all that its run says, in the order of the ranks."""
+        return tuple(one.card for one in self.ranking.standings)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give values that JSON can hold: the ranks with what they go by, and the whole cards."""
+        own = {"suite": self.suite, "suite_sha256": self.suite_sha256, "photos": self.ranking.photos}
+        ranks = [one.as_json() for one in self.ranking.standings]
+        return {**own, "notices": notices(self), "ranks": ranks, "cards": list(self.cards)}
 
 
 def collect(sources: Sequence[Path], *, by_suite: bool = False) -> list[Board]:
@@ -52,10 +62,10 @@ def collect(sources: Sequence[Path], *, by_suite: bool = False) -> list[Board]:
     if len(groups) > 1 and not by_suite:
         named = ", ".join(f"{own[0]['suite']} ({own[0]['suite_sha256'][:12]})" for own in groups)
         raise InvalidInputError(
-            f"the results are of {len(groups)} different suites: {named}; they do not belong in one table. "
-            "Ask for one table each with --by-suite"
+            f"by_suite: the results are of {len(groups)} different suites: {named}; they do not belong in one table. "
+            "With it there is one table each"
         )
-    return [Board(own[0]["suite"], own[0]["suite_sha256"], tuple(sorted(_latest(own), key=_rank))) for own in groups]
+    return [Board(own[0]["suite"], own[0]["suite_sha256"], ranking(_latest(own))) for own in groups]
 
 
 def write_boards(boards: Sequence[Board], out: Path) -> list[Path]:
@@ -64,14 +74,13 @@ def write_boards(boards: Sequence[Board], out: Path) -> list[Path]:
     Raises:
         OutputError: A file cannot be written.
     """
-    from art_crop.bench.report import make_folder
+    from art_crop.bench.reporting import make_folder
     from art_crop.images import write_atomic_json, write_atomic_text
 
     make_folder(out / "cards")
     written = [out / "leaderboard.md", out / "leaderboard.json"]
     write_atomic_text(written[0], as_markdown(boards))
-    content = [{"suite": b.suite, "suite_sha256": b.suite_sha256, "cards": list(b.cards)} for b in boards]
-    write_atomic_json(written[1], {"schema": 1, "boards": content})
+    write_atomic_json(written[1], as_json(boards))
     for card in (card for board in boards for card in board.cards):
         # What tells cards apart on a board is in the hash: names differ by more than letters that a file name may have.
         own = [card["suite_sha256"], *(card.get(name) for name in ("model", "weights_sha256", "version", "art_crop"))]
@@ -81,13 +90,23 @@ def write_boards(boards: Sequence[Board], out: Path) -> list[Path]:
     return written
 
 
+def as_json(boards: Sequence[Board]) -> dict[str, Any]:
+    """Give what ``leaderboard.json`` holds."""
+    return {"schema": 1, "boards": [board.as_json() for board in boards]}
+
+
 def as_markdown(boards: Sequence[Board]) -> str:
     """Show every board as a table."""
-    from art_crop.bench.report import plain_markdown
+    from art_crop.bench.reporting import plain_markdown
 
     lines = ["# Leaderboard", ""]
     for board in boards:
-        lines += [f"## {plain_markdown(board.suite)} (`{plain_markdown(board.suite_sha256[:12])}`)", ""]
+        lines += [
+            f"## {plain_markdown(board.suite)} (`{plain_markdown(board.suite_sha256[:12])}`)",
+            "",
+            photos_of(board),
+            "",
+        ]
         head, *rows = board_rows(board)
         lines += [_markdown(head, head), "|" + "---|" * len(head), *(_markdown(row, head) for row in rows), ""]
         lines += [line for text in notices(board) for line in (f"> {plain_markdown(text)}", "")]
@@ -101,51 +120,76 @@ def as_markdown(boards: Sequence[Board]) -> str:
 
 def _markdown(row: Sequence[str], head: Sequence[str]) -> str:
     """A line of a table; brackets of an interval stand in a cell of their own, which makes no link."""
-    from art_crop.bench.report import plain_markdown
+    from art_crop.bench.reporting import plain_markdown
 
     cells = (text if own in _NUMBERS else plain_markdown(text) for text, own in zip(row, head, strict=True))
     return f"| {' | '.join(cells)} |"
 
 
+def photos_of(board: Board) -> str:
+    """Say in one sentence by which photos the models are ranked."""
+    rank = board.ranking
+    if not rank.ranked:
+        return "No ranks: each number is of the model's own photos."
+    if rank.photos is None:
+        return "Ranked by the photos of the cards, which are the same for all."
+    same = "the same for every model" if rank.photos == rank.of else f"those that every model has, of {rank.of}"
+    return f"Ranked by {rank.photos} photo{'' if rank.photos == 1 else 's'}, {same}."
+
+
 def notices(board: Board) -> list[str]:
     """List what a reader of the ranks has to know: runs that lack something, and photos that are not the same."""
     found = []
-    for card in board.cards:
+    for one in board.ranking.standings:
+        card = one.card
         if card.get("finished") is False:
             text = card.get("unfinished")
             found.append(f"{card['model']}: {text if isinstance(text, str) and text else 'its run is not finished.'}")
-        found += _doubts(card)
+        found += _doubts(one)
     if len({card["suite_sha256"] for card in board.cards}) > 1:
         found.append("The suites have several hashes, and do the same to each model: protocol, attacks and surrogates.")
-    data = [card["data"] for card in board.cards if isinstance(card.get("data"), Mapping)]
-    if len({str(one["sha256"]) for one in data if one.get("sha256")}) > 1:
-        found.append("The results are not of the same photos; ranks by different photos say little.")
-    return found
+    return [*found, *_other_photos(board.ranking)]
+
+
+def _other_photos(rank: Ranking) -> list[str]:
+    """Say where the models are not of the same photos, and who lacks some."""
+    lacking = ", ".join(f"{one.card['model']} lacks {one.lacks}" for one in rank.standings if one.lacks)
+    if rank.ranked:
+        return [f"The results are not all of the same photos: of {rank.of} {lacking}."] if lacking else []
+    if rank.photos is not None:
+        return [
+            f"The sets of photos differ and have none in common, so that there are no ranks: of {rank.of} {lacking}."
+        ]
+    silent = [card["model"] for card in (one.card for one in rank.standings) if not card.get("by_photo")]
+    return [
+        "The sets of photos may differ, so that there are no ranks: it is not known of which photos these cards are: "
+        f"{', '.join(silent)}. Make them anew from their runs."
+    ]
 
 
 def board_rows(board: Board) -> list[list[str]]:
     """Give heading and lines of a board as text; columns of quality models only where there is one."""
-    quality = any(card.get("quality") for card in board.cards)
+    quality = any(one.quality for one in board.ranking.standings)
     head = ["rank", "model", "robust", "photos", "strongest attack", "weights", "art_crop", "machine"]
     rows = [head + (["R", "relative gain"] if quality else [])]
-    for rank, card in enumerate(board.cards, 1):  # those of which nothing is known are last
-        robust = card["robust"]
+    for one in board.ranking.standings:
+        card, robust = one.card, one.robust
         share = f"{100 * robust['estimate']:.1f}%" if robust["n"] else "–"
         if robust["n"] and "low" in robust:
             share += f" [{100 * robust['low']:.1f}, {100 * robust['high']:.1f}]"
         machine = card["machine"] if isinstance(card["machine"], Mapping) else {}
         row = [
-            str(rank) if robust["n"] else "–",
+            "–" if one.rank is None else str(one.rank),
             card["model"],
             share,
-            str(card["photos"]),
-            _strongest(card),
+            str(robust["n"] if robust["n"] else card["photos"]),
+            _strongest(one.attacks),
             str(card.get("weights_sha256") or "–")[:12],
             card["art_crop"],
             ", ".join(str(machine[key]) for key in ("processor", "gpu") if machine.get(key)),
         ]
         if quality:
-            own = card.get("quality") or {}
+            own = one.quality or {}
             row += [_estimate(own.get("robustness_score")), _estimate(own.get("relative_gain"))]
         rows.append(row)
     return rows
@@ -188,21 +232,15 @@ def _latest(cards: Sequence[Card]) -> list[Card]:
     return list(kept.values())
 
 
-def _rank(card: Card) -> tuple[float, float, str]:
-    """Most robust first; models of which that is not known last."""
-    robust, quality = card["robust"], card.get("quality")
-    score = quality["robustness_score"]["estimate"] if quality else 0.0
-    return (-robust["estimate"] if robust["n"] else 1.0, -score, card["model"])
-
-
-def _doubts(card: Card) -> list[str]:
+def _doubts(one: Standing) -> list[str]:
     """Why this model has no rank, or what errors leave open."""
-    errors, unknown = card.get("errors"), card["robust"].get("unknown")
-    failed = (one for one in card["attacks"] if one.get("errors"))
-    named = dict.fromkeys(f"{one['method']}{_source(one)}" for one in failed)
+    card, unknown = one.card, one.robust.get("unknown")
+    errors = card.get("errors")
+    failed = (attack for attack in card["attacks"] if attack.get("errors"))
+    named = dict.fromkeys(f"{attack['method']}{_source(attack)}" for attack in failed)
     which = f" ({', '.join(named)})" if named else ""
     why = f"{errors} of its results ended with an error{which}" if errors else ""
-    if not card["robust"]["n"]:
+    if not one.robust["n"]:
         reason = why or "no result says whether an attack reached its goal"
         return [f"{card['model']} has no rank, for of no photo it is known whether it is robust: {reason}."]
     if not errors:
@@ -213,8 +251,8 @@ def _doubts(card: Card) -> list[str]:
     return [f"{card['model']}: {why}; {left if unknown else 'what is robust does not depend on them'}."]
 
 
-def _strongest(card: Card) -> str:
-    known = [one for one in card["attacks"] if one.get("success", {}).get("n")]
+def _strongest(attacks: Sequence[Mapping[str, Any]]) -> str:
+    known = [one for one in attacks if one.get("success", {}).get("n")]
     if not known:
         return "–"
     best = max(known, key=lambda one: one["success"]["estimate"])

@@ -170,7 +170,7 @@ def _check_same(run: Path, earlier: RunInfo, info: RunInfo) -> None:
     ):
         if before != now:
             raise InvalidInputError(
-                f"{run} holds results of another {what}: {before}, and this is {now}; choose another --out"
+                f"out: {run} holds results of another {what}: {before}, and this is {now}; choose another folder"
             )
 
 

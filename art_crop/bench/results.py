@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_crop.bench.resolved import settings_of
-from art_crop.bench.store import EXCLUDED, RunInfo, arrow, read_rows, read_run
+from art_crop.bench.store import EXCLUDED, RunInfo, arrow, asked_rows, read_run
 from art_crop.bench.suite import Setting, canonical
 from art_crop.errors import InvalidInputError, MissingDependencyError
 
@@ -81,11 +81,12 @@ class Frame:
     To the store's columns ``data`` adds a column for each metric, ``suite_method`` (what the suite calls the method),
     ``_photo`` (a number, equal where data, name and content of the photo are), and where a row has a number
     (``_measured``), ended with an error (``_failed``) or is no part of any share, and no failure (``_excluded``).
-    Numbers that are not finite, the PSNR of equal photos say, are null: they have no mean.
+    Numbers that are not finite, the PSNR of equal photos say, are null: they have no mean. ``others`` counts photos
+    whose results are in the folder and not here, for the run's last command did not ask for them.
     """
 
-    def __init__(self, table: pa.Table, data: pl.DataFrame, metrics: Sequence[str]) -> None:
-        self.table, self.data, self.metrics = table, data, tuple(metrics)
+    def __init__(self, table: pa.Table, data: pl.DataFrame, metrics: Sequence[str], others: int = 0) -> None:
+        self.table, self.data, self.metrics, self.others = table, data, tuple(metrics), others
         self.excluded, self.failed, self.measured = (
             data[name].to_numpy() for name in ("_excluded", "_failed", "_measured")
         )
@@ -139,10 +140,11 @@ def load_run(run: Path) -> tuple[RunInfo, Frame]:
     attacks = info.suite_content.get("attacks", ())
     listed = attacks if isinstance(attacks, (list, tuple)) else ()
     methods = [str(attack.get("method", "")) for attack in listed if isinstance(attack, Mapping)]
-    return info, _frame(read_rows(run), methods, ["", *info.models])
+    table, others = asked_rows(run, info)
+    return info, _frame(table, methods, ["", *info.models], others)
 
 
-def _frame(table: pa.Table, methods: Sequence[str], models: Sequence[str]) -> Frame:
+def _frame(table: pa.Table, methods: Sequence[str], models: Sequence[str], others: int) -> Frame:
     """Rows with metrics as columns, methods with their parameters, both and the models in the order of the suite."""
     light, pa = pl.DataFrame(pl.from_arrow(table.drop_columns(list(_HEAVY)))), arrow()
     # As a list of pairs: not every version of Polars reads a column of maps.
@@ -165,7 +167,7 @@ def _frame(table: pa.Table, methods: Sequence[str], models: Sequence[str]) -> Fr
         *finite, *(_ordered(data[name], order.get(name, ())) for name in _KEYS), **flags,
         _photo=pl.col("_row").first().over("photo_sha256", "photo", "group"),
     )  # fmt: skip
-    return Frame(table, data, tuple(metrics))
+    return Frame(table, data, tuple(metrics), others)
 
 
 def _ordered(column: pl.Series, first: Iterable[str] = ()) -> pl.Series:

@@ -51,6 +51,7 @@ class Summary:
 
     rows: int = 0  # in all
     kept: int = 0  # there already when it began
+    others: int = 0  # of photos that are not asked for now: an earlier selection, or files that were changed since
     done: int = 0  # computed now
     excluded: int = 0  # of those computed now, left out by the selection rule
     failed: int = 0  # of those computed now, with an error; first_error is one of them
@@ -144,6 +145,7 @@ def execute(
     wanted = [row_key(item.setting_key, photo) for item in items for photo in item.photos]
     kept = [before[key] for key in wanted if key in before and key not in again]
     summary = Summary(rows=len(wanted), kept=len(kept), failed_before=sum(kind not in FINAL for kind in kept))
+    summary.others = len(before.keys() - set(wanted))
     tell = progress or (lambda *_: None)
     tell(summary.kept, summary.rows, "")
     elsewhere = in_a_row = 0
@@ -228,9 +230,11 @@ def _executor(name: str, options: Mapping[str, Any]) -> Executor:
     try:
         engine: Executor = load_executor(name, **options)
     except InvalidInputError as error:
-        raise InvalidInputError(f"--executor: {str(error).removeprefix('name: ')}") from None
+        if not str(error).startswith("name: "):
+            raise
+        raise InvalidInputError(f"executor: {str(error).removeprefix('name: ')}") from None
     except TypeError as error:
-        raise InvalidInputError(f"--executor {name} has no such option: {error}") from error
+        raise InvalidInputError(f"executor: {name} has no such option: {error}") from error
     return engine
 
 
@@ -265,9 +269,9 @@ def _check_weights(suite: Suite, weights: Mapping[str, str]) -> None:
     names = {name for model in suite.models for name in (model.name, model.plugin)}
     for name, path in weights.items():
         if name not in names:
-            raise InvalidInputError(f"--weights {name}: the suite's models are {', '.join(sorted(names))}")
+            raise InvalidInputError(f"weights: {name}: the suite's models are {', '.join(sorted(names))}")
         if not os.path.isfile(path):  # noqa: PTH113 - a text that workers get as it is
-            raise InvalidInputError(f"--weights {name}: there is no file {path}")
+            raise InvalidInputError(f"weights: {name}: there is no file {path}")
 
 
 def _info(suite: Suite, hashes: Mapping[str, str], command: str, data: dict[str, Any]) -> RunInfo:

@@ -23,7 +23,16 @@ from art_crop.errors import ArtCropError, InvalidInputError, MissingDependencyEr
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["COLUMNS", "EXCLUDED", "SCHEMA_VERSION", "DamagedPartError", "DamagedPartWarning", "RunInfo", "arrow"]
+__all__ = [
+    "COLUMNS",
+    "EXCLUDED",
+    "SCHEMA_VERSION",
+    "DamagedPartError",
+    "DamagedPartWarning",
+    "RunInfo",
+    "arrow",
+    "asked_rows",
+]
 __all__ += ["parts_of", "photo_set_sha256", "read_part", "read_parts", "read_rows", "read_run", "run_checksum"]
 __all__ += ["schema"]
 
@@ -171,13 +180,20 @@ def read_rows(run: Path) -> pa.Table:
         InvalidInputError: As :func:`read_run`.
         MissingDependencyError: Without pyarrow.
     """
-    info, (table, _, damaged) = read_run(run), read_parts(run / "results")
+    return asked_rows(run, read_run(run))[0]
+
+
+def asked_rows(run: Path, info: RunInfo) -> tuple[pa.Table, int]:
+    """Read rows as :func:`read_rows`, and count the photos with rows for which the last command did not ask."""
+    (table, _, damaged), others = read_parts(run / "results"), 0
     if info.photos:
-        asked, columns = {*info.photos}, (table.column(name).to_pylist() for name in ("photo", "photo_sha256"))
-        table = table.filter(arrow().array([photo in asked for photo in zip(*columns, strict=True)], arrow().bool_()))
+        asked = {*info.photos}
+        found = [*zip(*(table.column(name).to_pylist() for name in ("photo", "photo_sha256")), strict=True)]
+        table = table.filter(arrow().array([photo in asked for photo in found], arrow().bool_()))
+        others = len({*found} - asked)
     for path, reason in damaged:
-        warnings.warn(f"{path.name} is damaged and passed over: {reason}", DamagedPartWarning, stacklevel=2)
-    return table
+        warnings.warn(f"{path.name} is damaged and passed over: {reason}", DamagedPartWarning, stacklevel=3)
+    return table, others
 
 
 def parts_of(results: Path, below: float = float("inf")) -> list[Path]:

@@ -19,6 +19,7 @@ Example, which measures one attack at three budgets:
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,30 @@ from art_crop.bench.suite_checks import check_suite, found_plugin
 from art_crop.bench.toml_section import SuiteError, TomlFile, shown
 from art_crop.plugins.requirements import missing
 
-__all__ = ["SuiteError", "load_suite", "shipped_suites"]
+__all__ = ["SuiteError", "find_suite", "load_suite", "shipped_suites"]
 
 _ALIASES = (("protocol", "task"), ("protocol_options", "task_options"))
 _MODELS = ("attacked", "scored")
 _LISTS = {"attack": "attacks", "table": "tables"}
 _KEYS = [*(_LISTS | {"task": "", "task_options": ""}), *_MODELS, *Suite.__struct_fields__]
+
+
+def find_suite(name: str | Path) -> Path:
+    """Find the file of a suite: a path, or the name of one that comes with the package or lies in its checkout.
+
+    Raises:
+        SuiteError: There is neither; the message gives the shipped ones.
+    """
+    path = Path(name).expanduser()
+    if path.suffix == ".toml" or path.is_file():
+        return path
+    shipped = shipped_suites()
+    if str(name) not in shipped:
+        near = difflib.get_close_matches(str(name), shipped, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        known = ", ".join(shipped) or "none"
+        raise SuiteError(f"suite: {str(name)!r} is neither a TOML file nor a shipped suite; {hint}shipped: {known}")
+    return shipped[str(name)]
 
 
 def load_suite(path: str | Path, *, instead: Mapping[str, str] | None = None) -> Suite:

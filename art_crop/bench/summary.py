@@ -186,6 +186,13 @@ def _failures(data: pl.DataFrame) -> list[str]:
 
 def _other_photos(info: RunInfo, frame: Frame) -> list[str]:
     """A sentence where the folder has more photos than its last command asked for."""
+    if frame.others:
+        more = "1 more photo has" if frame.others == 1 else f"{frame.others:,} more photos have"
+        asked = "1 photo" if len(info.photos) == 1 else f"{len(info.photos):,} photos"
+        return [
+            f"{more} results in the run's folder, which are in no number here: its last command asked for {asked}. The "
+            "others are of an earlier selection, or of files that were changed or removed since."
+        ]
     wanted, found = info.data.get("photos"), frame.data.select("photo_sha256", "photo").n_unique()
     if not isinstance(wanted, int) or isinstance(wanted, bool) or not 0 < wanted < found:
         return []

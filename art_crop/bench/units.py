@@ -140,7 +140,7 @@ def choose_photos(suite: Suite, images: Path | None, every: int = 1, limit: int 
 
     Args:
         suite: The suite.
-        images: What ``--images`` names: the dataset's ``root``; None for a dataset that needs none.
+        images: The dataset's ``root``; None for a dataset that needs none.
         every: Only every n-th of the photos that the suite means.
         limit: At most so many of those, beside the suite's own limit.
 
@@ -156,12 +156,14 @@ def choose_photos(suite: Suite, images: Path | None, every: int = 1, limit: int 
     except InvalidInputError as error:
         if images is None or not str(error).startswith("root "):
             raise
-        raise InvalidInputError(f"--images {str(error).removeprefix('root ')}") from error
+        raise InvalidInputError(f"images: {str(error).removeprefix('root ')}") from error
     except TypeError as error:
         if images is None and "'root'" in str(error):
-            raise InvalidInputError(f"dataset {data.dataset!r} is a folder of yours: give --images DIR") from error
-        cure = "give --images DIR" if images is None else "this dataset takes no --images"
-        raise InvalidInputError(f"dataset {data.dataset!r} cannot be opened: {cure} ({error})") from error
+            raise InvalidInputError(
+                f"images: dataset {data.dataset!r} is a folder of yours, which is needed"
+            ) from error
+        cure = "a folder is needed" if images is None else "it takes no folder"
+        raise InvalidInputError(f"images: dataset {data.dataset!r} cannot be opened: {cure} ({error})") from error
     indices = sorted({index for start in data.first for index in range(start, len(dataset), data.every)})[::every]
     most = min([len(indices), *([suite.limits.photos] if suite.limits.photos else []), *([limit] if limit else [])])
     chosen = list(_refs(dataset, indices[:most], data.dataset))

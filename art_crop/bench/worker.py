@@ -154,7 +154,7 @@ class SuiteWorker:
         before = (self.recipe.hashes or {}).get(use.name)
         if before is not None and before != _hash_of(model):
             raise OtherWeightsError(
-                f"the weights of {use.name} were replaced while the run went on; choose another --out"
+                f"the weights of {use.name} were replaced while the run went on; choose another folder"
             )
         return model
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +13,19 @@ import typer
 
 from art_crop.cli.console import BAD_INPUT, FAILED, err, errors_as_sentences, out, progress, terminated_like_interrupted
 from art_crop.cli.options import literal, plain, say_error
+from art_crop.errors import ArtCropError
 
 if TYPE_CHECKING:
-    from art_crop.bench.runner import Summary
+    from art_crop.bench import Run
 
-__all__ = ["EXAMPLES", "SUITES_EXAMPLES", "run", "suites"]
+__all__ = ["EXAMPLES", "SUITES_EXAMPLES", "bench_errors", "command_line", "run", "suites"]
 
+_OPTIONS = {
+    **{name: f"--{name.replace('_', '-')}" for name in ("images", "weights", "out", "executor", "workers", "limit")},
+    **{name: f"--{name.replace('_', '-')}" for name in ("models", "methods", "role", "across_suites", "by_suite")},
+    "suite": "SUITE",
+    "measures": "--measure",
+}
 _WEIGHTS = "NAME=PATH, such as fastgaze=fastgaze.vxm,"
 EXAMPLES = """
 Examples:
@@ -74,31 +82,33 @@ def run(
 
     Exit code: 0; 1 where photos failed, now or before; 2 where something given cannot be used; 130 after Ctrl-C.
     """
-    with errors_as_sentences():
-        from art_crop.bench.runner import run_suite
-        from art_crop.bench.suite_file import load_suite
+    with bench_errors():
+        from art_crop import bench
 
-        instead = dict(_pair(text, "--model", "OLD=NEW, such as fastgaze=my-model") for text in model or ())
-        chosen = load_suite(suite_path(suite), instead=instead)
-        options: dict[str, Any] = {"workers": workers, "address": address}
-        with terminated_like_interrupted(), progress(chosen.name, "loading models") as tell:
-            summary = run_suite(
-                chosen,
-                images=images,
-                out=out_path,
-                weights=dict(_pair(text, "--weights", _WEIGHTS) for text in weights or ()),
-                executor=executor,
-                executor_options={name: value for name, value in options.items() if value is not None},
-                keep_images=keep_images,
-                every=every,
-                limit=limit,
-                device=device,
-                retry=retry_failed,
-                command=command_line(sys.argv),
-                progress=tell,
-            )
-        _tell(summary, out_path)
-        if keep_images and summary.kept and not (out_path.expanduser() / "images").is_dir():
+        with terminated_like_interrupted(), progress(Path(suite).stem, "loading models") as tell:
+            try:
+                done = bench.run(
+                    suite,
+                    out=out_path,
+                    images=images,
+                    models=dict(_pair(text, "--model", "OLD=NEW, such as fastgaze=my-model") for text in model or ()),
+                    weights=dict(_pair(text, "--weights", _WEIGHTS) for text in weights or ()),
+                    limit=limit,
+                    every=every,
+                    executor=executor,
+                    workers=workers,
+                    address=address,
+                    device=device,
+                    keep_images=keep_images,
+                    retry_failed=retry_failed,
+                    progress=tell,
+                    command=command_line(sys.argv),
+                )
+            except bench.RunStopped as stopped:
+                done = stopped.run
+        _tell(done)
+        summary = done.summary
+        if keep_images and summary.kept and not (done.folder / "images").is_dir():
             out.print("photos are kept of results that are computed now; for those from before give another --out")
         if summary.stopped:
             raise typer.Exit(130)
@@ -117,7 +127,7 @@ def suites(
 
     Exit code: 0; 2 where a suite that was named cannot be used as it is.
     """
-    with errors_as_sentences():
+    with bench_errors():
         import json
 
         from art_crop.bench.suite_file import shipped_suites
@@ -132,10 +142,10 @@ def suites(
 
 
 def _about(name: str) -> dict[str, Any]:
-    from art_crop.bench.suite_file import SuiteError, load_suite
+    from art_crop.bench.suite_file import SuiteError, find_suite, load_suite
 
     try:
-        suite = load_suite(suite_path(name))
+        suite = load_suite(find_suite(name))
     except SuiteError as error:
         return {"name": plain(name), "error": plain(error)}
     settings = list(suite.settings())
@@ -164,24 +174,17 @@ def _say_suites(rows: list[dict[str, Any]]) -> None:
             out.print(literal(f"  {line}"))
 
 
-def suite_path(name: str) -> Path:
-    """The file that an argument names: a path, or a suite that comes with the package or lies in its checkout.
-
-    Raises:
-        SuiteError: There is neither; the message gives the shipped ones.
-    """
-    from art_crop.bench.suite_file import SuiteError, shipped_suites
-
-    path = Path(name).expanduser()
-    if path.suffix == ".toml" or path.is_file():
-        return path
-    shipped = shipped_suites()
-    if name not in shipped:
-        near = difflib.get_close_matches(name, shipped, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        known = ", ".join(shipped) or "none"
-        raise SuiteError(f"SUITE: {name!r} is neither a TOML file nor a shipped suite; {hint}shipped: {known}")
-    return shipped[name]
+@contextmanager
+def bench_errors() -> Iterator[None]:
+    """As :func:`errors_as_sentences`; what begins with the name of an argument of Python's begins with the option."""
+    with errors_as_sentences():
+        try:
+            yield
+        except ArtCropError as error:
+            name, colon, rest = str(error).partition(": ")
+            if colon and name in _OPTIONS:
+                error.args = (f"{_OPTIONS[name]}: {rest}",)
+            raise
 
 
 def command_line(arguments: list[str]) -> str:
@@ -202,10 +205,15 @@ def _pair(text: str, option: str, wanted: str) -> tuple[str, str]:
     return name, value
 
 
-def _tell(summary: Summary, folder: Path) -> None:
+def _tell(done: Run) -> None:
+    summary = done.summary
     for damaged in summary.damaged:
         err.print(literal(f"set aside, and computed again: {damaged}"))
     parts = [f"{summary.rows} results in all", f"{summary.done} computed now", f"{summary.kept} kept from before"]
+    if summary.others:
+        parts.append(
+            f"{summary.others} more in the folder are of photos that were not asked for: reports leave them out"
+        )
     if summary.excluded:
         parts.append(f"{summary.excluded} left out by the suite's rule")
     if summary.failed:
@@ -220,4 +228,4 @@ def _tell(summary: Summary, folder: Path) -> None:
     if summary.stopped:
         parts.append("stopped: the same command goes on")
     out.print(literal("; ".join(parts)))
-    out.print(literal(f"results: {folder}"))
+    out.print(literal(f"results: {done.folder}"))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from art_crop.cli.console import errors_as_sentences, out
+from art_crop.cli.bench import bench_errors
+from art_crop.cli.console import out
 from art_crop.cli.options import literal, plain
 
 if TYPE_CHECKING:
-    from art_crop.bench.compare import Comparison, Difference
+    from art_crop.bench.comparison import Comparison, Difference
     from art_crop.bench.leaderboard import Board
 
 __all__ = ["COMPARE_EXAMPLES", "LEADERBOARD_EXAMPLES", "REPORT_EXAMPLES", "compare", "leaderboard", "report"]
@@ -27,7 +28,11 @@ Examples:
 COMPARE_EXAMPLES = """
 Examples:
 
-  art-crop bench compare run-before run-after
+  art-crop bench compare run --models fastgaze my-model
+
+  art-crop bench compare run other-run --models fastgaze my-model
+
+  art-crop bench compare run --methods "proposed" "Gaussian noise" --measure success
 
   art-crop bench compare run-before run-after --measure success --measure "mean l2" --json
 """
@@ -52,11 +57,12 @@ def report(
 
     Tables stand beside the paper's own numbers, with 95% intervals; the page also has the distribution of shifts,
     curves over budgets and queries, and the kept photos before and after. It asks the network for nothing.
+    A run that is going on is shown as it is by now, and as not finished.
     """
-    with errors_as_sentences():
-        from art_crop.bench.report import write_report
+    with bench_errors():
+        from art_crop import bench
 
-        files = write_report(run.expanduser(), None if out_path is None else out_path.expanduser(), photos=photos)
+        files = bench.report(run, out_path, photos=photos)
         for path in (files.html, files.markdown, files.json):
             out.print(literal(path))
         if open_page:
@@ -66,28 +72,51 @@ def report(
 
 
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN_A")],
-    run_b: Annotated[Path, typer.Argument(help="Folder of another run of the same suite.", metavar="RUN_B")],
+    run_a: Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN")],
+    run_b: Annotated[
+        Path | None, typer.Argument(help="Folder of another run.", metavar="OTHER", show_default=False)
+    ] = None,
+    models: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--models", help="Two models: A in RUN, and B in OTHER or in RUN as well.", metavar="A B"),
+    ] = None,
+    methods: Annotated[
+        tuple[str, str] | None, typer.Option("--methods", help="Two attack methods instead of models.", metavar="A B")
+    ] = None,
+    role: Annotated[
+        Literal["scored", "attacked"],
+        typer.Option("--role", help="Whether A and B are the models that were scored, or attacked."),
+    ] = "scored",
     measures: Annotated[
         list[str] | None,
         typer.Option("--measure", help="A share or mean, as in a suite's tables; may be repeated.", show_default=False),
     ] = None,
     across_suites: Annotated[
-        bool, typer.Option("--across-suites", help="Compare what fits even where the suites differ.")
+        bool, typer.Option("--across-suites", help="Compare what fits even where the suites do different things.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show which differences between two runs are significant, paired photo by photo.
+    """Compare two models, two methods or two runs on the same photos, and show which differences are significant.
+
+    Results are paired that agree in all but what is compared: photo, method, models, budget and seed. What was made by
+    attacking a model itself is paired with the same of the other. Two runs that scored one model each are compared by
+    these.
 
     Shares are tested by McNemar's exact test, means by the sign-flip permutation test; p-values are corrected for the
     number of comparisons by Holm's method, and a corrected one below 0.05 is significant. Intervals are 95%.
     A photo that was attacked with several seeds counts once, with its mean.
     """
-    with errors_as_sentences():
-        from art_crop.bench.compare import compare_runs
+    with bench_errors():
+        from art_crop import bench
 
-        found = compare_runs(
-            run_a.expanduser(), run_b.expanduser(), measures=measures or (), across_suites=across_suites
+        found = bench.compare(
+            run_a,
+            run_b,
+            models=models or (),
+            methods=methods or (),
+            role=role,
+            measures=measures or (),
+            across_suites=across_suites,
         )
         if as_json:
             typer.echo(json.dumps(found.as_json(), indent=2, allow_nan=False))
@@ -106,22 +135,24 @@ def leaderboard(
     by_suite: Annotated[
         bool, typer.Option("--by-suite", help="Several tables where the suites do different things.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the cards as one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print ranks and cards as one JSON object.")] = False,
 ) -> None:
-    """Rank the models of several runs by how many photos no attack took to its goal.
+    """Rank the models of several runs by the share of photos that no attack took to its goal.
+
+    Each model's number is of the photos that all models of its table have. Where there are none, nobody has a rank.
 
     Each model gets a card with the suite's hash, versions, machine and scores. A table holds models that went through
     the same: suites may differ in which models they score, and in nothing else.
     """
-    with errors_as_sentences():
+    with bench_errors():
+        from art_crop.bench.leaderboard import as_json as content_of
         from art_crop.bench.leaderboard import collect, write_boards
 
         boards = collect([source.expanduser() for source in sources], by_suite=by_suite)
         if out_path is not None:
             write_boards(boards, out_path.expanduser())
         if as_json:
-            content = [{"suite": b.suite, "suite_sha256": b.suite_sha256, "cards": list(b.cards)} for b in boards]
-            typer.echo(json.dumps({"schema": 1, "boards": content}, indent=2))
+            typer.echo(json.dumps(content_of(boards), indent=2))
         else:
             for board in boards:
                 _print_board(board)
@@ -136,33 +167,48 @@ def _print_comparison(found: Comparison) -> None:
     for notice in found.notices:
         out.print("[yellow]note:[/yellow]", literal(notice))
     alone = f"; only in the first {found.only_a}, only in the second {found.only_b}"
-    out.print(f"{found.pairs} results in both runs{alone if found.only_a or found.only_b else ''}")
-    several = {
-        name: len({getattr(row, name) for row in found.differences}) > 1 for name in ("attacked", "scored", "eps")
-    }
+    counts = f"{found.pairs} results in both runs{alone if found.only_a or found.only_b else ''}"
+    if found.compared != "runs":
+        first, second = found.names
+        counts = f"{first} (first) and {second} (second): {counts.replace('both runs', 'both')}"
+    out.print(literal(counts))
+    about = ("attacked", "scored", "norm", "eps")
+    shown = [name for name in about if len({_cell(row, name) for row in found.differences}) > 1]
+    shown = shown if found.compared == "methods" else ["method", *shown]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    shown = ["method", *(name for name, wanted in several.items() if wanted)]
     for title in (*({"eps": "budget"}.get(name, name) for name in shown), "measure"):
         table.add_column(title, overflow="fold")
     for title in ("n", "first", "second", "difference", "95% interval", "p (Holm)"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in found.differences:
-        cells = [_text(getattr(row, name)) for name in shown]
+        cells = [_cell(row, name) for name in shown]
         style = ("bold green" if row.difference > 0 else "bold red") if row.significant else "dim"
         numbers = [_number(row, value) for value in (row.a, row.b, row.difference)]
-        interval = f"[{_number(row, row.low)}, {_number(row, row.high)}]"
+        interval = f"[{_number(row, row.low)}, {_number(row, row.high)}]" if row.n > 1 else "–"
         p = f"{row.p_corrected:.3f}{' *' if row.significant else ''}" if row.p_corrected >= 0.001 else "<0.001 *"
         table.add_row(*(literal(c) for c in (*cells, row.measure, row.n, *numbers, interval, p)), style=style)
     out.print(table)
     count = sum(row.significant for row in found.differences)
-    out.print(f"{count} of {len(found.differences)} differences are significant (*).")
+    out.print(f"{count} of {len(found.differences)} differences are significant (*); each is second minus first.")
+
+
+def _cell(row: Difference, name: str) -> str:
+    """What a row is about, of the first and, where it is another, of the second."""
+    if name == "attacked" and row.scored != row.scored_b:
+        names = (row.scored, row.scored_b)
+        for attacked, text in ((names, "the model itself"), (names[::-1], "the other model")):
+            if (row.attacked, row.attacked_b) == attacked:
+                return text
+    first = _text(getattr(row, name))
+    second = first if name == "norm" else _text(getattr(row, f"{name}_b"))
+    return first if first == second else f"{first} / {second}"
 
 
 def _print_board(board: Board) -> None:
     from rich import box
     from rich.table import Table
 
-    from art_crop.bench.leaderboard import board_rows, notices
+    from art_crop.bench.leaderboard import board_rows, notices, photos_of
 
     head, *rows = board_rows(board)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=literal(f"{board.suite} ({board.suite_sha256[:12]})"))
@@ -171,6 +217,7 @@ def _print_board(board: Board) -> None:
     for row in rows:
         table.add_row(*(literal(cell) for cell in row))
     out.print(table)
+    out.print(photos_of(board))
     for notice in notices(board):
         out.print("[yellow]note:[/yellow]", literal(notice))
 

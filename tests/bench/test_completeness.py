@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from art_crop.bench.compare import compare_runs
+from art_crop.bench.comparison import compare_runs
 from art_crop.bench.leaderboard import as_markdown, collect
-from art_crop.bench.report import write_report
+from art_crop.bench.reporting import write_report
 from art_crop.bench.results import completeness, load_run
 from art_crop.bench.suite import Suite, canonical
 from art_crop.bench.suite_file import load_suite

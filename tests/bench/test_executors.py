@@ -155,7 +155,7 @@ def test_workers_end_with_the_run(fake: Any) -> None:
 
 
 def test_bad_options() -> None:
-    with pytest.raises(InvalidInputError, match="--executor local"):
+    with pytest.raises(InvalidInputError, match="the executor local"):
         InProcess(workers=2)
     with pytest.raises(InvalidInputError, match="workers"):
         LocalProcesses(0)

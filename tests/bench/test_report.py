@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from art_crop.bench.report import write_report
-from art_crop.bench.report.charts import Series, line_chart
-from art_crop.bench.report.page import environment
+from art_crop.bench.reporting import write_report
+from art_crop.bench.reporting.charts import Series, line_chart
+from art_crop.bench.reporting.page import environment
 from art_crop.bench.store import EXCLUDED
 from art_crop.errors import InvalidInputError, OutputError
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from art_crop.bench.report import write_report
+from art_crop.bench.reporting import write_report
 
 spec = importlib.util.spec_from_file_location("bench_browser", Path(__file__).with_name("browser.py"))
 assert spec is not None

@@ -156,12 +156,12 @@ def test_what_cannot_be_done_is_found_before_anything_runs(
 
 
 def test_missing_data_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"^--images must be an existing folder; .*nowhere does not exist"):
+    with pytest.raises(InvalidInputError, match=r"^images: must be an existing folder; .*nowhere does not exist"):
         run(suite(tmp_path), tmp_path / "nowhere", tmp_path / "run")
     (tmp_path / "above" / "photos").mkdir(parents=True)
-    with pytest.raises(InvalidInputError, match=r"^--images must hold photos .* folders inside it are searched only"):
+    with pytest.raises(InvalidInputError, match=r"^images: must hold photos .* folders inside it are searched only"):
         run(suite(tmp_path), tmp_path / "above", tmp_path / "run")
-    with pytest.raises(InvalidInputError, match=r"^dataset 'folder' is a folder of yours: give --images DIR$"):
+    with pytest.raises(InvalidInputError, match=r"^images: dataset 'folder' is a folder of yours, which is needed$"):
         run(suite(tmp_path), None, tmp_path / "run")
     late = suite(tmp_path, TEXT.replace("width = 160", 'width = 160\ndataset = "scikit-image"\nfirst = 99'))
     with pytest.raises(InvalidInputError, match="has 7 photos, and the suite begins at number 99"):

@@ -36,7 +36,7 @@ def filled(fake: Any, tmp_path: Path) -> Path:
 )
 def test_a_folder_of_something_else_is_refused(fake: Any, filled: Path, change: dict[str, Any], words: str) -> None:
     before = (filled / "run.json").read_bytes()
-    with pytest.raises(InvalidInputError, match=f"{words}.*choose another --out"):
+    with pytest.raises(InvalidInputError, match=f"{words}.*choose another folder"):
         PartStore(filled, fake.info(**change))
     assert (filled / "run.json").read_bytes() == before
 

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from art_crop.bench.measures import measure
-from art_crop.bench.report.figures import plots
+from art_crop.bench.reporting.figures import plots
 from art_crop.bench.results import Frame, completeness, load_run
 from art_crop.bench.store import EXCLUDED
 from art_crop.bench.suite import Suite

@@ -96,9 +96,12 @@ def test_failed_photos_are_told_by_the_exit_code(tmp_path: Path) -> None:
         (("smoke", "--model", "gaze-lite"), "OLD=NEW"),
         (("smoke", "--model", "gaze-lit=gaze-lite-human"), "smoke.toml: models: 'gaze-lit' is not known here"),
         (("smoke", "--executor", "locl"), "did you mean local?"),
-        (("smoke", "--executor", "in-process", "--workers", 2), "--executor local"),
+        (
+            ("smoke", "--executor", "in-process", "--workers", 2),
+            "--workers: the executor in-process has 1, not 2; choose the executor local",
+        ),
         (("smoke", "--executor", "local", "--address", "auto"), "no such option"),
-        (("smoke", "--images", "."), "takes no --images"),
+        (("smoke", "--images", "."), "--images: dataset 'scikit-image' cannot be opened: it takes no folder"),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence(tmp_path: Path, arguments: tuple[object, ...], words: str) -> None:

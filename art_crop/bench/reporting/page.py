@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import art_crop
-from art_crop.bench.report.gallery import WHEN, Entry
+from art_crop.bench.reporting.gallery import WHEN, Entry
 from art_crop.bench.results_table import results_table
 from art_crop.bench.summary import Summary
 from art_crop.bench.visible import visible
@@ -22,7 +22,7 @@ from art_crop.errors import MissingDependencyError
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from art_crop.bench.report.figures import Plot
+    from art_crop.bench.reporting.figures import Plot
 
 __all__ = ["environment", "html_page", "markdown_page", "plain_markdown"]
 
@@ -84,7 +84,7 @@ def environment() -> Environment:
         return visible(value) if context.autoescape else plain_markdown(value)
 
     pages = Environment(
-        loader=PackageLoader("art_crop.bench.report"),
+        loader=PackageLoader("art_crop.bench.reporting"),
         autoescape=select_autoescape(("html",)),
         finalize=shown,
         undefined=StrictUndefined,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from art_crop.bench.report.figures import plots
-from art_crop.bench.report.gallery import LIMIT, make_entries
-from art_crop.bench.report.page import html_page, markdown_page, plain_markdown
+from art_crop.bench.reporting.figures import plots
+from art_crop.bench.reporting.gallery import LIMIT, make_entries
+from art_crop.bench.reporting.page import html_page, markdown_page, plain_markdown
 from art_crop.bench.summary import ErrorGroup, Summary, summarise
 from art_crop.bench.tables import Table
 from art_crop.errors import InvalidInputError, OutputError
@@ -29,7 +29,7 @@ class ReportFiles:
 def write_report(run: Path, out: Path | None = None, *, photos: int = LIMIT) -> ReportFiles:
     """Write ``report.html``, ``report.md`` and ``report.json``.
 
-    A run that is still going on, has failed or has nothing gives a report that says so.
+    A run that is still going on is shown as it is by now; that, or a run without results, is said in the report.
 
     Args:
         run: Folder of a run.

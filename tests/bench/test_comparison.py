@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
-from art_crop.bench.compare import compare_runs
+from art_crop.bench.comparison import compare_runs
 from art_crop.cli.main import app
 from art_crop.errors import InvalidInputError
 

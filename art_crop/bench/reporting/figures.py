@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from art_crop.bench.frame import Frame
 from art_crop.bench.measures import reached
-from art_crop.bench.report.charts import Series, histogram, line_chart
+from art_crop.bench.reporting.charts import Series, histogram, line_chart
 from art_crop.bench.statistics import mid_quantiles, per_photo, share_of_photos
 from art_crop.bench.tables import Part, parts
 

@@ -1,0 +1,164 @@
+"""What happens to a run while its weights are replaced, and with attacks that give something odd for a result."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra: bench)")
+
+from art_crop import bench
+from art_crop.attacks import GaussianNoise
+from art_crop.bench import runner
+from art_crop.bench.store import read_rows
+from art_crop.bench.worker import OtherWeightsError
+
+PACKAGED = Path(bench.__file__).parents[1] / "models" / "data" / "gaze_lite.safetensors"
+TEXT = """
+name = "small"
+protocol = "second-peak"
+attacked = ["gaze-lite"]
+scored = ["gaze-lite"]
+[data]
+dataset = "scikit-image"
+width = 160
+selection = "all"
+[limits]
+batch = 2
+[models.gaze-lite]
+[[attack]]
+method = "noise"
+plugin = "gaussian-noise"
+params = { eps = 2.0 }
+[[attack]]
+method = "steps"
+plugin = "saliency-peak-fgm"
+params = { eps = 2.0, max_iter = 1 }
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def rows(out: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(row["photo"], row["method"]): row for row in read_rows(out).to_pylist()}
+
+
+def test_weights_that_are_replaced_meanwhile_end_the_run(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the check and the first work item: results of both would stand in one folder under one hash."""
+    from safetensors.numpy import load_file, save_file
+
+    weights, out = tmp_path / "own.safetensors", tmp_path / "run"
+    shutil.copy(PACKAGED, weights)
+
+    def replaced(*args: Any) -> Any:
+        tensors = load_file(weights)
+        first = min(name for name, value in tensors.items() if value.dtype.kind == "f")
+        save_file({**tensors, first: (tensors[first] * 1.5).astype(tensors[first].dtype)}, weights)
+        return real(*args)
+
+    real, options = runner.work_items, {"out": out, "weights": {"gaze-lite": weights}, "limit": 2, "progress": False}
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "work_items", replaced)
+        with pytest.raises(OtherWeightsError, match=r"^the weights of gaze-lite were replaced while the run went on"):
+            bench.run(suite, device="cpu", **options)
+    assert rows(out) == {}
+    with pytest.raises(Exception, match="holds results of another models"):
+        bench.run(suite, device="cpu", **options)
+    shutil.copy(PACKAGED, weights)
+    done = bench.run(suite, device="cpu", **options)
+    assert (done.summary.done, done.summary.failed) == (4, 0)
+
+
+class Odd:
+    """A number that is none."""
+
+    def __int__(self) -> int:
+        raise OverflowError("no number")
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        ({"gradients": "many"}, "ValueError: invalid literal for int"),
+        ({"queries": None}, "TypeError: "),
+        ({"queries": Odd()}, "OverflowError: no number"),
+        ({"gradients": float("nan")}, "ValueError: cannot convert float NaN"),
+        ({"curve": [1.0, "two"]}, "ValueError: could not convert string to float"),
+        ({"curve": 3}, "TypeError: "),
+        ({"curve": [[1.0], [2.0]]}, "TypeError: "),
+    ],
+)
+def test_results_of_wrong_types_fail_their_photo_and_no_other(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: dict[str, Any], words: str
+) -> None:
+    answer(monkeypatch, lambda x: [SimpleNamespace(**result) for _ in x])
+    done = bench.run(suite, out=tmp_path / "run", limit=1, device="cpu", progress=False)
+    assert (done.summary.done, done.summary.failed) == (2, 1)
+    for (_, method), row in rows(tmp_path / "run").items():
+        assert row["error_kind"] == ("attack" if method == "noise" else "")
+        assert row["error"].startswith(words if method == "noise" else "")
+        assert row["success"] is None or method == "steps"
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, results: Any) -> None:
+    """Let noise be made as ever, and what it says of it be something else."""
+    real = GaussianNoise.generate
+
+    def generate(self: Any, x: Any, y: Any = None, **kwargs: Any) -> Any:
+        found = real(self, x, y, **kwargs)
+        self.results = results(x)
+        return found
+
+    monkeypatch.setattr(GaussianNoise, "generate", generate)
+
+
+def test_numbers_of_any_kind_are_kept_as_numbers(suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"gradients": np.int64(3), "queries": 7.0, "curve": np.float32([2, 0.5]), "curve_of": 5}
+    answer(monkeypatch, lambda x: [SimpleNamespace(**own) for _ in x])
+    bench.run(suite, out=tmp_path / "run", limit=1, device="cpu", progress=False)
+    (row,) = [row for (_, method), row in rows(tmp_path / "run").items() if method == "noise"]
+    assert (row["gradients"], row["queries"], row["curve"], row["curve_of"]) == (3, 7, [2.0, 0.5], "5")
+
+
+def test_an_attack_that_says_nothing_has_a_result(suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch, lambda x: None)
+    bench.run(suite, out=tmp_path / "run", limit=1, device="cpu", progress=False)
+    (row,) = [row for (_, method), row in rows(tmp_path / "run").items() if method == "noise"]
+    assert (row["error"], row["gradients"], row["curve"]) == ("", 0, [])
+    assert row["l2"] == pytest.approx(2, rel=0.1)
+
+
+def test_results_of_fewer_photos_than_were_given_fail(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, lambda x: [SimpleNamespace()] * (len(x) + 1))
+    done = bench.run(suite, out=tmp_path / "run", limit=2, device="cpu", progress=False)
+    assert done.summary.failed == 2
+    assert all(row["success"] is None for (_, method), row in rows(tmp_path / "run").items() if method == "noise")
+
+
+def test_a_smaller_limit_is_told_wherever_results_are_read(suite: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert bench.run(suite, out=out, limit=3, device="cpu", progress=False).summary.others == 0
+    again = bench.run(suite, out=out, limit=1, device="cpu", progress=False)
+    assert (again.summary.rows, again.summary.kept, again.summary.done, again.summary.others) == (2, 2, 0, 4)
+    files = bench.report(again)
+    for path in (files.html, files.markdown, files.json):
+        text = path.read_text("utf-8").replace("&#39;", "'")
+        assert "2 more photos have results in the run's folder, which are in no number here" in text
+    assert again.results.height == 2
+    whole = bench.run(suite, out=out, limit=3, device="cpu", progress=False)
+    assert (whole.summary.done, whole.results.height) == (0, 6)
+    assert "in no number here" not in bench.report(whole).markdown.read_text("utf-8")
