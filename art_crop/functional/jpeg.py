@@ -102,8 +102,8 @@ def jpeg_surrogate(
         slope = smoothed_quantiser_slope(coefficients.detach(), step, sigma)
         decoded = _planes(coefficients * slope, chroma_size(subsampling, scale) if index else 8 // scale)
         if decoded.shape != (out[0] if out else decoded).shape:
-            size = (out[0].shape[1], out[0].shape[2])
-            decoded = F.interpolate(decoded[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+            size, mode = out[0].shape[1:], "nearest" if scale == 8 else "bilinear"  # a block of a pixel is repeated
+            decoded = F.interpolate(decoded[:, None], size=tuple(size), mode=mode)[:, 0]
         out.append(decoded)
     to_rgb = torch.tensor(YCC_TO_RGB, dtype=torch.float32, device=levels.device)
     rgb = torch.einsum("kc,nchw->nkhw", to_rgb, torch.stack(out, 1))
