@@ -89,11 +89,12 @@ class Jpeg:
         Raises:
             InvalidInputError: The photo is no JPEG.
         """
-        if photo.jpeg_settings is None:
+        if photo.jpeg_sampling is None:
             raise InvalidInputError(f"photo: a JPEG is needed, and {photo.path} is a {photo.format}")
+        quality = 75 if photo.jpeg_settings is None else photo.jpeg_settings[0]  # there are files with steps of 0
         sampling = photo.jpeg_sampling if photo.jpeg_sampling in SUBSAMPLINGS else "4:2:0"
         tables = photo.jpeg_tables if photo.colour_mode in ("L", "RGB") else ()
-        return cls(photo.jpeg_settings[0], str(sampling), tables or None)
+        return cls(quality, sampling, tables or None)
 
     def as_json(self) -> dict[str, Any]:
         """How it is encoded, for records."""
