@@ -95,7 +95,8 @@ def show_region(
         ratios: Aspect ratios (height / width) whose crops must all contain the region; None: the salient point must
             lie in it. Of the default ones, those whose crops cannot contain it are left out.
         out: Folder, or name of the photo to write: .png, or .jpg for a JPEG or with ``jpeg_quality``.
-        eps: L2 norm of the change, pixels in [0, 1]; None: the smallest that succeeds.
+        eps: L2 norm of the change, pixels in [0, 1]; None: the smallest that succeeds. A JPEG's is counted in its
+            coefficients, and the decoder's rounding adds to what ``record.change.l2`` says.
         max_eps: Largest L2 norm tried; None: a PSNR of 40 dB.
         steps: Gradient steps, or rounds of the search for the smallest change.
         png: Write a PNG, also of a JPEG.
