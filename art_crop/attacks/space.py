@@ -208,12 +208,12 @@ class CoefficientSpace:
     the budget is explained at :class:`~art_crop.functional.jpeg_moves.CoefficientMoves`.
 
     Args:
-        pixels: Photo uint8 (3, H, W).
+        pixels: Photo uint8 (3, H, W); None: the file is the photo.
         jpeg: The file that an encoder makes of it.
         scale: n of the decoder, which makes 1/n of the photo's size.
     """
 
-    def __init__(self, pixels: Tensor, jpeg: bytes, scale: int) -> None:
+    def __init__(self, pixels: Tensor | None, jpeg: bytes, scale: int) -> None:
         self.base = JpegCoefficients.from_bytes(jpeg)
         self.moves = CoefficientMoves(
             pixels,

@@ -52,6 +52,7 @@ _PARAMETERS = {
     "max_eps": "--max-eps",
     "steps": "--steps",
     "seed": "--seed",
+    "png": "--png",
     "jpeg_quality": "--jpeg",
     "ratios": "--ratio",
     "region": "--show",

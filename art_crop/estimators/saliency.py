@@ -17,6 +17,7 @@ from art_crop.errors import InvalidInputError
 from art_crop.estimators.passes import check_finite
 from art_crop.estimators.torch_estimator import TorchEstimator
 from art_crop.geometry import DEFAULT_RATIOS, check_ratios
+from art_crop.images.encoding import Jpeg
 from art_crop.models.cropper import CellPositions, Cropper, FilePrediction, file_prediction
 from art_crop.objectives import MapDistance, SaliencyOutput, Verdict
 from art_crop.objectives.crops import windows_of
@@ -107,7 +108,7 @@ class PyTorchSaliencyRegressor(TorchEstimator, RegressorMixin):
         return self.model.output(self.model.levels(self._unit(self._defended(x)), size, quality), size)
 
     @property
-    def _encoding_quality(self) -> int | None:
+    def _encoding_quality(self) -> int | Jpeg | None:
         own = self.model.jpeg_quality if isinstance(self.model, Cropper) else None
         return own if self.jpeg_quality is None else self.jpeg_quality
 

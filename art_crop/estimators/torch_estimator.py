@@ -48,6 +48,7 @@ from art_crop.estimators.passes import (
 from art_crop.estimators.placement import check_weights, device_type, frozen, resolve_device
 from art_crop.functional.gradcam import grad_cam
 from art_crop.functional.precision import exact_float32, gradient_autocast
+from art_crop.images.encoding import Jpeg
 from art_crop.models.jpeg_path import through_jpeg
 from art_crop.objectives import Objective, Verdict, evidence
 
@@ -93,7 +94,7 @@ class TorchEstimator(PyTorchEstimator):
     """Hash of the weight file it was made from."""
     slack: float = 1e-5
     """How far beyond ``clip_values`` pixels may lie, as a share of the range; they are clipped."""
-    jpeg_quality: int | None = None
+    jpeg_quality: int | Jpeg | None = None
     """Photos are seen as after they were saved as a JPEG of this quality; see :meth:`after_jpeg`."""
 
     estimator_params: ClassVar[list[str]] = [
@@ -271,9 +272,17 @@ class TorchEstimator(PyTorchEstimator):
         scale = 255 / (high - low)
         return through_jpeg((x - low) * scale, self.jpeg_quality, (x.shape[-1], x.shape[-2])) / scale + low
 
-    def after_jpeg(self: Self, quality: int) -> Self:
-        """Give this model as it sees photos that were saved as JPEGs of a quality (1 to 100); weights are shared."""
-        check_int(quality, "quality", at_least=1, at_most=100)
+    def after_jpeg(self: Self, quality: int | Jpeg) -> Self:
+        """Give this model as it sees photos that were saved as JPEGs of a quality (1 to 100); weights are shared.
+
+        Args:
+            quality: Of Pillow's encoder with its defaults (4:2:0); or another way to encode.
+
+        Raises:
+            InvalidInputError: A quality that is none.
+        """
+        if not isinstance(quality, Jpeg):
+            check_int(quality, "quality", at_least=1, at_most=100)
         twin = copy.copy(self)
         twin.jpeg_quality = quality
         return twin

@@ -3,19 +3,24 @@
 An encoder turns each 8x8 block into DCT coefficients and rounds them to multiples of the table's steps; a decoder at
 1/n of the size uses only the lowest 8/n x 8/n of them. Rounding has no useful gradient. Averaged over a small Gaussian
 uncertainty of the coefficient it has one: large where a coefficient is about to flip to the next multiple, near 0 where
-nothing that fits the budget will change it. (ITU-T T.81; JFIF 1.02 colours; 4:2:0 chroma is the mean of 2x2 pixels.)
+nothing that fits the budget will change it. (ITU-T T.81; JFIF 1.02 colours; chroma is the mean of the pixels that
+share a sample: 2x2 of 4:2:0, two beside each other of 4:2:2.)
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["jpeg_surrogate", "smoothed_quantiser_slope"]
+__all__ = ["SHRINKS", "jpeg_surrogate", "smoothed_quantiser_slope"]
+
+SHRINKS = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2), "4:0:0": (1, 1)}
+"""Pixels down and across that share a sample of chroma; 4:0:0 has none."""
 
 # JFIF: Y, Cb, Cr of R, G, B (offsets of 128 do not matter to a gradient).
 RGB_TO_YCC = ((0.299, 0.587, 0.114), (-0.168735892, -0.331264108, 0.5), (0.5, -0.418687589, -0.081312411))
@@ -58,14 +63,26 @@ def smoothed_quantiser_slope(coefficients: Tensor, step: Tensor, sigma: float) -
     return step * torch.as_tensor(nearest) / (sigma * math.sqrt(2 * math.pi))
 
 
-def jpeg_surrogate(levels: Tensor, tables: tuple[Tensor, Tensor], scale: int, sigma: float = 1.0) -> Tensor:
+def chroma_size(subsampling: str, scale: int) -> int:
+    """Side of the pixels that libjpeg-turbo makes of a block of chroma at 1/``scale``, before it enlarges them.
+
+    Where both directions are subsampled, the transform itself makes twice as many (``jdmaster.c``).
+    """
+    return min(8, 16 // scale) if SHRINKS[subsampling] == (2, 2) else 8 // scale
+
+
+def jpeg_surrogate(
+    levels: Tensor, tables: Sequence[Tensor], scale: int, sigma: float = 1.0, subsampling: str = "4:2:0"
+) -> Tensor:
     """What a decoder at 1/``scale`` of the size makes of encoded photos, as a differentiable stand-in for the gradient.
 
     Args:
         levels: Photos, levels 0..255, (N, 3, H, W).
-        tables: Quantisation steps of luma and chroma, (8, 8) each, row by row from the lowest frequency.
+        tables: Quantisation steps of luma and chroma, (8, 8) each, row by row from the lowest frequency; the last one
+            stands for all components that follow, too.
         scale: 1, 2, 4 or 8.
         sigma: Uncertainty of a coefficient in levels: about what the perturbation and its rounding move.
+        subsampling: "4:4:4", "4:2:2", "4:2:0", or "4:0:0" for a grey JPEG.
 
     Returns:
         (N, 3, ceil(H/scale), ceil(W/scale)). The values are those of a linear map, not of a decoder; only the slopes
@@ -74,16 +91,19 @@ def jpeg_surrogate(levels: Tensor, tables: tuple[Tensor, Tensor], scale: int, si
     height, width = levels.shape[-2:]
     padded = F.pad(levels, (0, -width % 16, 0, -height % 16), mode="replicate")
     ycc = torch.einsum("kc,nchw->nkhw", torch.tensor(RGB_TO_YCC, dtype=torch.float32, device=levels.device), padded)
-    chroma = F.avg_pool2d(ycc[:, 1:], 2)
-    out = []
+    chroma = F.avg_pool2d(ycc[:, 1:], SHRINKS[subsampling])
+    out: list[Tensor] = []
     for index, plane in enumerate((ycc[:, 0] - 128, chroma[:, 0], chroma[:, 1])):
+        if index and subsampling == "4:0:0":
+            out.append(torch.zeros_like(out[0]))
+            continue
         coefficients = _blocks(plane)
-        step = tables[min(index, 1)].to(levels.device)
+        step = tables[min(index, len(tables) - 1)].to(levels.device)
         slope = smoothed_quantiser_slope(coefficients.detach(), step, sigma)
-        side = 8 // scale if index == 0 else min(8, 16 // scale)
-        decoded = _planes(coefficients * slope, side)
-        if index and scale == 1:
-            decoded = F.interpolate(decoded[:, None], scale_factor=2.0, mode="bilinear", align_corners=False)[:, 0]
+        decoded = _planes(coefficients * slope, chroma_size(subsampling, scale) if index else 8 // scale)
+        if decoded.shape != (out[0] if out else decoded).shape:
+            size, mode = out[0].shape[1:], "nearest" if scale == 8 else "bilinear"  # a block of a pixel is repeated
+            decoded = F.interpolate(decoded[:, None], size=tuple(size), mode=mode)[:, 0]
         out.append(decoded)
     to_rgb = torch.tensor(YCC_TO_RGB, dtype=torch.float32, device=levels.device)
     rgb = torch.einsum("kc,nchw->nkhw", to_rgb, torch.stack(out, 1))

@@ -3,8 +3,9 @@
 A decoder at 1/n of the size (n = 1, 2, 4, 8) feels mostly the lowest 8/n x 8/n luma coefficients of a block, and of
 4:2:0 chroma the lowest 16/n x 16/n. Those may move, each by a few steps; what moves is written as it is, and no second
 quantisation rounds it away. A move's price is the growth of the squared distance between the file and the photo that
-it was made from: next to nothing where rounding left a coefficient almost half a step from the photo, on that side.
-Its worth is the gradient. The best worth for the price is taken until the budget is spent (a knapsack by density).
+it was made from: next to nothing where rounding left a coefficient almost half a step from the photo, on that side; a
+whole step's square where the photo is a JPEG and the coefficients are its own. Its worth is the gradient. The best
+worth for the price is taken until the budget is spent (a knapsack by density).
 
 Decoding follows libjpeg-turbo's ``jidctint.c`` and ``jidctred.c`` (a reduced block is the mean of 8/size x 8/size
 pixels of the full one), ``jdsample.c`` and ``jdcolor.c`` with their intermediate roundings, in floating point where
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from art_crop.functional.jpeg import RGB_TO_YCC, YCC_TO_RGB, _dct_matrix
+from art_crop.functional.jpeg import RGB_TO_YCC, SHRINKS, YCC_TO_RGB, _dct_matrix, chroma_size
 
 __all__ = ["CoefficientMoves"]
 
@@ -35,23 +36,20 @@ PASS_PRECISION = 4 * math.sqrt(8)
 HALF = 0.5001  # libjpeg rounds halves up, and a mean of 64 pixels often is one
 
 
-def _low_coefficients(pixels: Tensor, side: int, shrink: int) -> Tensor:
-    """Lowest ``side`` x ``side`` DCT coefficients of R, G, B (3, H, W), whose 2x2 means are taken if ``shrink`` is 2.
+def _low_coefficients(pixels: Tensor, side: int, shrink: tuple[int, int]) -> Tensor:
+    """Lowest ``side`` x ``side`` DCT coefficients of R, G, B (3, H, W), of means over ``shrink`` pixels (down, across).
 
     Edges are repeated to whole blocks of 16 pixels. Float32 (3, rows, columns, side, side), not shifted by 128.
     """
-    transform = _dct_matrix(8)[:side]
-    if shrink == 2:
-        transform = transform.repeat_interleave(2, 1) / 2
-    transform = transform.to(pixels.device)
-    block, width = transform.shape[1], pixels.shape[2]
+    transform, width = _dct_matrix(8)[:side].to(pixels.device), pixels.shape[2]
+    down, across = (transform.repeat_interleave(n, 1) / n for n in shrink)
     parts = []
     for top in range(0, pixels.shape[1], STRIP_ROWS):  # never the whole photo in floating point
         strip = pixels[:, top : top + STRIP_ROWS].float()
         strip = F.pad(strip, (0, -width % 16, 0, -strip.shape[1] % 16), mode="replicate")
-        rows, columns = strip.shape[1] // block, strip.shape[2] // block
-        low = strip.view(-1, block) @ transform.T
-        low = transform @ low.view(3 * rows, block, columns * side)
+        rows, columns = strip.shape[1] // down.shape[1], strip.shape[2] // across.shape[1]
+        low = strip.view(-1, across.shape[1]) @ across.T
+        low = down @ low.view(3 * rows, down.shape[1], columns * side)
         parts.append(low.view(3, rows, side, columns, side).transpose(2, 3))
     return torch.cat(parts, 1)
 
@@ -65,12 +63,24 @@ def _upsample(plane: Tensor) -> Tensor:
     return torch.stack([middle + tall[:, :-2] + 8, middle + tall[:, 2:] + 7], 2).flatten(1).div_(16).floor_()
 
 
-def _upsample_transposed(gradient: Tensor) -> Tensor:
-    """Gradient with respect to the plane that :func:`_upsample` enlarged, which was then cropped, from (H, W)."""
-    padded = F.pad(gradient, (0, gradient.shape[1] % 2, 0, gradient.shape[0] % 2))[None, None]
-    padded = F.pad(padded, (1, 1, 1, 1), mode="replicate")
-    weights = gradient.new_tensor([1, 3, 3, 1]) / 4
-    return F.conv2d(padded, torch.outer(weights, weights)[None, None], stride=2)[0, 0]
+def _widen(plane: Tensor, smooth: bool) -> Tensor:
+    """Whole levels (h, w) at twice the width, by the same filter or by repetition."""
+    if not smooth:
+        return plane.repeat_interleave(2, 1)
+    padded = F.pad(plane[None], (1, 1, 0, 0), mode="replicate")[0]
+    middle = 3 * padded[:, 1:-1]
+    return torch.stack([middle + padded[:, :-2] + 1, middle + padded[:, 2:] + 2], 2).flatten(1).div_(4).floor_()
+
+
+def _upsample_transposed(gradient: Tensor, enlarged: tuple[int, int], smooth: bool) -> Tensor:
+    """Gradient with respect to the plane that was ``enlarged``, down and across, and then cropped, from (H, W)."""
+    down, across = enlarged
+    padded = F.pad(gradient, (0, gradient.shape[1] % across, 0, gradient.shape[0] % down))[None, None]
+    if smooth:
+        padded = F.pad(padded, (across - 1, across - 1, down - 1, down - 1), mode="replicate")
+    triangle, pair = gradient.new_tensor([1, 3, 3, 1]) / 4, gradient.new_ones(2)
+    rows, columns = ((triangle if smooth else pair) if n == 2 else pair[:1] for n in enlarged)
+    return F.conv2d(padded, torch.outer(rows, columns)[None, None], stride=enlarged)[0, 0]
 
 
 def _histogram(density: Tensor, price: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,22 +141,22 @@ class CoefficientMoves:
     never counts less than nothing, although some bring the file nearer to the photo. Products of moves in two
     components of one block, the decoder's rounding and clipping, and its smooth chroma are left out. Of Kodak's photos
     the growth measured on decoded files is 0.84 to 1.11 times this, at qualities from 50 to 98; of photos that were
-    JPEGs themselves it may be 1.8 times this, since rounding has hit their pixels exactly.
+    JPEGs themselves and are encoded anew it may be 1.8 times this, since rounding has hit their pixels exactly.
 
     Args:
-        pixels: The photo, uint8 levels (3, H, W), wider than 4.
+        pixels: The photo, uint8 levels (3, H, W), wider than 4; None: the photo is the file without moves.
         scale: Which part of its size the decoder makes of it: n = 1, 2, 4 or 8 for 1/n.
-        components: Quantised Y, Cb and Cr of the file without moves, int16 (rows, columns, 8, 8), as an encoder makes
-            them of ``pixels``.
-        tables: Quantisation steps of luma and of chroma, (8, 8).
+        components: Quantised Y, Cb and Cr, or Y alone, of the file without moves, int16 (rows, columns, 8, 8), as an
+            encoder makes them of ``pixels``.
+        tables: Quantisation steps of luma and of chroma, (8, 8); one for all, or three.
         reduced: What the decoder makes of that file at 1/n, uint8 (3, ceil(H/n), ceil(W/n)).
-        subsampling: "4:2:0" or "4:4:4".
+        subsampling: "4:4:4", "4:2:2" or "4:2:0"; "4:0:0" where there is Y alone.
         most: Steps that a coefficient may move at most.
     """
 
     def __init__(
         self,
-        pixels: Tensor,
+        pixels: Tensor | None,
         scale: int,
         *,
         components: Sequence[Tensor],
@@ -155,22 +165,21 @@ class CoefficientMoves:
         subsampling: str = "4:2:0",
         most: int = 4,
     ) -> None:
-        self.reduced, self.most, self._base = reduced.to(pixels.device), most, tuple(components)
-        shrink = 2 if subsampling == "4:2:0" else 1
-        sizes = (8 // scale, min(8, 8 * shrink // scale))
-        self._halved = shrink == 2 and scale == 1
-        device = pixels.device
-        self._colours = torch.tensor(YCC_TO_RGB, dtype=torch.float32, device=device)
+        device = reduced.device if pixels is None else pixels.device
+        self.reduced, self.most, self._base = reduced.to(device), most, tuple(components)
+        shrink = SHRINKS[subsampling]
+        sizes = (8 // scale, chroma_size(subsampling, scale))
+        # What is left to enlarge after the transform; libjpeg smooths it unless a block or the photo is too small.
+        self._enlarged = (shrink[0] * sizes[0] // sizes[1], shrink[1] * sizes[0] // sizes[1])
+        self._smooth = scale < 8 and reduced.shape[-1] > 4
+        self._colours = torch.tensor(YCC_TO_RGB, dtype=torch.float32, device=device)[:, : len(self._base)]
         to_ycc = torch.tensor(RGB_TO_YCC, dtype=torch.float32, device=device)
-        luma = _low_coefficients(pixels, sizes[0], 1)
-        chroma = _low_coefficients(pixels, sizes[1], shrink)
+        low = [] if pixels is None else [_low_coefficients(pixels, sizes[0], (1, 1))]
+        if pixels is not None and len(self._base) > 1:
+            low.append(_low_coefficients(pixels, sizes[1], shrink))
         self._components, costs, leanings, levels = list[_Component](), [], [], []
         for index, quantised in enumerate(self._base):
-            size, table = sizes[min(index, 1)], tables[min(index, 1)].to(device, torch.float32)
-            original = torch.einsum("c,crkij->rkij", to_ycc[index], chroma if index else luma)
-            original = original[: quantised.shape[0], : quantised.shape[1]]
-            if index == 0:
-                original[..., 0, 0] -= 8 * 128  # the level shift of 128 in every pixel
+            size, table = sizes[min(index, 1)], tables[min(index, len(tables) - 1)].to(device, torch.float32)
             step = table[:size, :size]
             inverse = _dct_matrix(8).T.reshape(size, 8 // size, 8).mean(1).to(device)
             level = quantised[..., :size, :size].to(device, torch.int16)
@@ -179,10 +188,17 @@ class CoefficientMoves:
             needed = quantised[..., felt.to(quantised.device), :][..., felt.to(quantised.device)]
             half = inverse @ (needed.to(device, torch.float32) * table)
             self._components.append(_Component(inverse, step, half))
-            cost = step.square() * self._colours[:, index].square().sum() * (shrink**2 if index else 1)
+            cost = step.square() * self._colours[:, index].square().sum() * (math.prod(shrink) if index else 1)
             costs.append(cost.expand(level.shape).flatten())
-            leanings.append(((original - level * step) / step).flatten())
             levels.append(level.flatten())
+            if pixels is None:
+                leanings.append(torch.zeros(level.numel(), device=device))
+                continue
+            original = torch.einsum("c,crkij->rkij", to_ycc[index], low[min(index, 1)])
+            original = original[: quantised.shape[0], : quantised.shape[1]]
+            if index == 0:
+                original[..., 0, 0] -= 8 * 128  # the level shift of 128 in every pixel
+            leanings.append(((original - level * step) / step).flatten())
         self._counts = [len(level) for level in levels]
         # Squared levels of a whole step, and the photo's distance from the file in steps, within ±1/2 but for rounding.
         self._cost, self._leaning, self._level = torch.cat(costs), torch.cat(leanings), torch.cat(levels)
@@ -194,8 +210,8 @@ class CoefficientMoves:
         pulled = []
         for index, component in enumerate(self._components):
             plane = planes[index]
-            if index and self._halved:
-                plane = _upsample_transposed(plane)
+            if index and self._enlarged != (1, 1):
+                plane = _upsample_transposed(plane, self._enlarged, self._smooth)
             pulled.append(component.pull(plane))
         worth = torch.cat(pulled)
         self._sign = worth.sign().to(torch.int8)
@@ -240,9 +256,13 @@ class CoefficientMoves:
         planes = []
         for index, (component, part) in enumerate(zip(self._components, torch.split(moves, self._counts), strict=True)):
             plane = component.decode(part)
-            if index and self._halved:
-                plane = _upsample(plane[: -(-height // 2), : -(-width // 2)])
+            if index and self._enlarged != (1, 1):
+                down, across = self._enlarged
+                plane = plane[: -(-height // down), : -(-width // across)]
+                plane = _upsample(plane) if down == 2 else _widen(plane, self._smooth)
             planes.append(plane[:height, :width])
+        if len(planes) == 1:
+            return planes[0].to(torch.uint8).expand(3, -1, -1)
         y, cb, cr = (plane.to(torch.int32) for plane in planes)
         cb, cr = cb - 128, cr - 128
         half = 1 << 15
@@ -265,12 +285,11 @@ class CoefficientMoves:
         )
         return math.sqrt(float(growth)) / 255
 
-    def realise(self, moves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Quantised Y, Cb and Cr of the moved file, int16 of the shapes and on the device of those it began with."""
+    def realise(self, moves: Tensor) -> tuple[Tensor, ...]:
+        """Quantised components of the moved file, int16 of the shapes and on the device of those it began with."""
         moved = []
         for base, component, part in zip(self._base, self._components, torch.split(moves, self._counts), strict=True):
             side, result = component.step.shape[0], base.clone()
             result[..., :side, :side] += part.view(component.shape).to(result)
             moved.append(result)
-        y, cb, cr = moved
-        return y, cb, cr
+        return tuple(moved)

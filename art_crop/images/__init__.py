@@ -14,7 +14,7 @@ from art_crop.images.encoding import EncodedImage, Encoding, Jpeg, Png
 from art_crop.images.metadata import Metadata
 from art_crop.images.opening import FORMATS, MAX_PIXELS, open_image
 from art_crop.images.orientation import apply_orientation, exif_orientation
-from art_crop.images.reading import Photo, jpeg_settings_of, load_photo
+from art_crop.images.reading import Photo, is_jpeg, jpeg_settings_of, load_photo
 from art_crop.images.writing import (
     dropped_metadata,
     encode_jpeg,
@@ -42,6 +42,7 @@ __all__ = [
     "encode_jpeg",
     "encode_png",
     "exif_orientation",
+    "is_jpeg",
     "jpeg_settings_of",
     "load_photo",
     "open_image",

@@ -16,12 +16,13 @@ _SEGMENT = 65_533
 _GREY_PROFILE = "ICC profile for grey pixels"
 
 
-def jpeg_segments_of(metadata: Metadata, size: tuple[int, int]) -> tuple[bytes, tuple[str, ...]]:
+def jpeg_segments_of(metadata: Metadata, size: tuple[int, int], *, grey: bool = False) -> tuple[bytes, tuple[str, ...]]:
     """Segments that carry the metadata in a JPEG, and the names of what has no room in one.
 
     Args:
         metadata: What to carry.
         size: Width and height of the JPEG's pixels.
+        grey: It has one component.
     """
     parts, dropped = [], []
     exif = metadata.exif and (patch_exif(metadata.exif, size) or (None,))[0]
@@ -36,7 +37,7 @@ def jpeg_segments_of(metadata: Metadata, size: tuple[int, int]) -> tuple[bytes, 
         dropped.append(f"XMP of {len(metadata.xmp):,} bytes, of which a JPEG holds {_SEGMENT - len(XMP_HEADER):,}")
     if metadata.icc is not None:
         pieces = _pieces(metadata.icc, _SEGMENT - len(ICC_HEADER) - 2)
-        if metadata.icc[16:20] != b"RGB ":
+        if metadata.icc[16:20] != b"RGB " and not grey:
             dropped.append(_GREY_PROFILE)
         elif len(pieces) > 255:
             dropped.append("ICC profile of more than 16 MiB")

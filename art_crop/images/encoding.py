@@ -6,18 +6,21 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from art_crop.checks import check_choice, check_int
+from art_crop.errors import ImageFileError, InvalidInputError
 from art_crop.images.coefficients import JpegCoefficients, temporary_file
 from art_crop.images.jpeg_file import TABLE, jpeg_segments
 from art_crop.images.reading import Photo, load_photo
 from art_crop.images.writing import (
     SUBSAMPLINGS,
     check_pixels,
+    check_tables,
     encode_jpeg,
     encode_png,
     with_jpeg_metadata,
@@ -33,6 +36,10 @@ class Png:
 
     suffix: ClassVar[str] = ".png"
     lossy: ClassVar[bool] = False
+
+    def as_json(self) -> dict[str, Any]:
+        """How it is encoded, for records."""
+        return {"format": "PNG"}
 
     def encode(self, pixels: NDArray[np.uint8], photo: Photo | None = None) -> EncodedImage:
         """Encode uint8 RGB pixels (H, W, 3) with the metadata of ``photo``, and its own pixels where it hides them.
@@ -51,8 +58,9 @@ class Jpeg:
     """A JPEG as Pillow encodes it.
 
     Attributes:
-        quality: libjpeg's quality, 1 to 100.
-        subsampling: "4:4:4", "4:2:2" or, as Pillow's default, "4:2:0".
+        quality: libjpeg's quality, 1 to 100; with ``tables`` an estimate that nothing follows from.
+        subsampling: "4:4:4", "4:2:2" or, as Pillow's default, "4:2:0"; "4:0:0" for a grey JPEG.
+        tables: Quantisation steps instead of the quality's, as :func:`~art_crop.images.encode_jpeg` takes them.
 
     Raises:
         InvalidInputError: One of them is none of these.
@@ -60,6 +68,7 @@ class Jpeg:
 
     quality: int
     subsampling: str = "4:2:0"
+    tables: tuple[tuple[int, ...], ...] | None = None
 
     suffix: ClassVar[str] = ".jpg"
     lossy: ClassVar[bool] = True
@@ -67,6 +76,30 @@ class Jpeg:
     def __post_init__(self) -> None:
         check_int(self.quality, "quality", at_least=1, at_most=100)
         check_choice(self.subsampling, "subsampling", SUBSAMPLINGS)
+        if self.tables is not None:
+            check_tables(self.tables)
+
+    @classmethod
+    def like(cls, photo: Photo) -> Jpeg:
+        """Encode as a JPEG was: with its own quantisation tables and chroma subsampling, grey where it is grey.
+
+        A CMYK becomes Y, Cb and Cr with the tables of the nearest quality of libjpeg, and a subsampling that is not
+        written here 4:2:0.
+
+        Raises:
+            InvalidInputError: The photo is no JPEG.
+        """
+        if photo.jpeg_sampling is None:
+            raise InvalidInputError(f"photo: a JPEG is needed, and {photo.path} is a {photo.format}")
+        quality = 75 if photo.jpeg_settings is None else photo.jpeg_settings[0]  # there are files with steps of 0
+        sampling = photo.jpeg_sampling if photo.jpeg_sampling in SUBSAMPLINGS else "4:2:0"
+        tables = photo.jpeg_tables if photo.colour_mode in ("L", "RGB") else ()
+        return cls(quality, sampling, tables or None)
+
+    def as_json(self) -> dict[str, Any]:
+        """How it is encoded, for records."""
+        tables = "standard" if self.tables is None else "original"
+        return {"format": "JPEG", "quality": self.quality, "subsampling": self.subsampling, "tables": tables}
 
     def encode(self, pixels: NDArray[np.uint8], photo: Photo | None = None) -> EncodedImage:
         """Encode uint8 RGB pixels (H, W, 3) with the metadata of ``photo``.
@@ -74,7 +107,7 @@ class Jpeg:
         Raises:
             InvalidInputError: As :func:`~art_crop.images.encode_jpeg`.
         """
-        data = encode_jpeg(pixels, self.quality, photo, subsampling=self.subsampling)
+        data = encode_jpeg(pixels, self.quality, photo, subsampling=self.subsampling, tables=self.tables)
         return EncodedImage(lambda: data, self, pixels)
 
 
@@ -111,7 +144,24 @@ class EncodedImage:
         like, data = encode_jpeg(np.zeros((1, 1, 3), np.uint8), encoding.quality), coefficients.to_bytes()
         # What stands before the quantisation tables, as Pillow writes it.
         data = like[: _header_length(like)] + data[_header_length(data) :]
-        data = with_jpeg_metadata(data, photo, coefficients.size)
+        data = with_jpeg_metadata(data, photo, coefficients.size, grey=len(coefficients.components) == 1)
+        return cls(lambda: data, encoding, None)
+
+    @classmethod
+    def of_file(cls, photo: Photo, encoding: Jpeg) -> EncodedImage:
+        """Take a JPEG's file as it is, byte for byte.
+
+        Args:
+            photo: What was read from it.
+            encoding: How it was made; it is noted.
+
+        Raises:
+            ImageFileError: It cannot be read any more.
+        """
+        try:
+            data = Path(photo.path).read_bytes()
+        except OSError as error:
+            raise ImageFileError(f"{photo.path} cannot be read ({error.strerror or error})") from error
         return cls(lambda: data, encoding, None)
 
     @cached_property

@@ -19,7 +19,8 @@ _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # In coded data FF is followed by a zero or a restart marker.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _START = re.compile(rb"\xff\xd8\xff[\xc0-\xc4\xdb\xdd\xe0-\xef\xfe]")
-_SUBSAMPLINGS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
+_SUBSAMPLINGS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0", (1, 2): "4:4:0", (4, 1): "4:1:1", (4, 2): "4:1:0"}
+_WRITTEN = ("4:4:4", "4:2:2", "4:2:0")
 
 # T.81, tables K.1 and K.2, in the order of reading (rows).
 _LUMA = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62 18 22 37 56
@@ -39,6 +40,7 @@ class JpegFile:
         scans: Headers of the scans, without those after ``most_scans`` of :func:`parse_jpeg`.
         end: Bytes up to and with the end marker; ``None`` where the file stops before it.
         count: Segments of all kinds, at most one more than :data:`MOST_SEGMENTS`.
+        kind: Marker of the frame header: 0xC0 to 0xC2 for Huffman coding of the DCT.
     """
 
     segments: tuple[tuple[int, bytes], ...]
@@ -47,13 +49,14 @@ class JpegFile:
     scans: tuple[bytes, ...]
     end: int | None
     count: int
+    kind: int
 
     @property
     def settings(self) -> tuple[int, str] | None:
         """Quality of libjpeg and subsampling; the nearest ones, where the file has others."""
-        if len(self.frame) < 9 or not self.tables:
+        components = self._components
+        if not components:
             return None
-        components = [self.frame[k : k + 3] for k in range(6, len(self.frame) - 2, 3)]
         luma = self.tables.get(components[0][2])
         chroma = self.tables.get(components[1][2]) if len(components) == 3 else None
         if luma is None:
@@ -61,12 +64,38 @@ class JpegFile:
         found = np.array([luma] if chroma is None else [luma, chroma])
         distances = [np.abs(np.log(found / standard_tables(q)[: len(found)])).sum() for q in range(100, 0, -1)]
         quality = 100 - int(np.argmin(distances))
-        if chroma is None:
-            return quality, "4:2:0"
-        across, down = (
-            max(1, round((components[0][1] >> shift & 15) / max(1, components[1][1] >> shift & 15))) for shift in (4, 0)
-        )
-        return quality, _SUBSAMPLINGS.get((across, down), "4:2:0")
+        return quality, self.sampling if chroma is not None and self.sampling in _WRITTEN else "4:2:0"
+
+    @property
+    def sampling(self) -> str:
+        """Chroma subsampling, "4:0:0" of a grey file; "unusual" where the second and third component differ, or so."""
+        components = self._components
+        if len(components) < 2:
+            return "4:0:0"
+        across, down = ([component[1] >> shift & 15 for component in components] for shift in (4, 0))
+        if len({*across[1:3]}) > 1 or len({*down[1:3]}) > 1 or across[0] % across[1] or down[0] % down[1]:
+            return "unusual"
+        return _SUBSAMPLINGS.get((across[0] // across[1], down[0] // down[1]), "unusual")
+
+    @property
+    def component_tables(self) -> tuple[tuple[int, ...], ...]:
+        """Quantisation steps of the components, row by row; the last ones stand for all that follow, too.
+
+        Two for Y, and for Cb and Cr; one where all share it; none where the file lacks a table that it names.
+        """
+        numbers = [component[2] for component in self._components]
+        while len(numbers) > 1 and numbers[-1] == numbers[-2]:
+            numbers.pop()
+        if any(number not in self.tables for number in numbers):
+            return ()
+        rows = np.argsort(_ZIGZAG)
+        return tuple(tuple(np.array(self.tables[number])[rows].tolist()) for number in numbers)
+
+    @property
+    def _components(self) -> list[bytes]:
+        """Number, sampling factors and table of each component."""
+        found = [self.frame[k : k + 3] for k in range(6, len(self.frame) - 2, 3)]
+        return found if self.tables and all(c[1] >> 4 and c[1] & 15 for c in found) else []
 
     @property
     def coefficients_are_complete(self) -> bool:
@@ -75,7 +104,9 @@ class JpegFile:
             return False
         missing = {(c, k) for c in self.frame[6::3][: self.frame[5]] for k in range(64)}
         for scan in self.scans:
-            count = scan[0]
+            count = scan[0] if scan else 0
+            if len(scan) < 4 + 2 * count:
+                return False
             first, last, bits = scan[1 + 2 * count : 4 + 2 * count]
             if not bits & 15:
                 missing -= {(c, k) for c in scan[1 : 1 + 2 * count : 2] for k in range(first, last + 1)}
@@ -95,7 +126,7 @@ def parse_jpeg(data: bytes | bytearray, start: int = 0, most_scans: int = 1000) 
     """Walk through a JPEG file from its start marker to its end marker; whatever cannot be followed ends it."""
     segments: list[tuple[int, bytes]] = []
     tables: dict[int, list[int]] = {}
-    scans, frame, count = [], b"", 0
+    scans, frame, kind, count = [], b"", 0, 0
     place, end = start + 2, None
     while (place := data.find(b"\xff", place)) >= 0 and place + 1 < len(data):
         marker = data[place + 1]
@@ -118,14 +149,14 @@ def parse_jpeg(data: bytes | bytearray, start: int = 0, most_scans: int = 1000) 
         elif marker == TABLE:
             tables.update(_tables(content))
         elif marker in _FRAMES and not frame:
-            frame = content
+            frame, kind = content, marker
         elif marker == SCAN:
             scans.append(content)
             found = _MARKER.search(data, place)
-            if found is None or len(scans) > most_scans or len(content) < 4 + 2 * content[0]:
+            if found is None or len(scans) > most_scans or len(content) < 4 + 2 * (content or b"\0")[0]:
                 break
             place = found.start()
-    return JpegFile(tuple(segments), tables, frame, tuple(scans), end, count)
+    return JpegFile(tuple(segments), tables, frame, tuple(scans), end, count, kind)
 
 
 def _tables(content: bytes) -> Iterator[tuple[int, list[int]]]:

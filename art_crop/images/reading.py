@@ -15,7 +15,7 @@ from art_crop.images.metadata import Metadata, collect_metadata
 from art_crop.images.opening import MAX_PIXELS, OpenedImage, open_checked, quiet
 from art_crop.images.orientation import apply_orientation, exif_orientation
 
-__all__ = ["Photo", "jpeg_settings_of", "load_photo"]
+__all__ = ["Photo", "is_jpeg", "jpeg_settings_of", "load_photo"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +35,9 @@ class Photo:
         bits: Bits per channel in the file; ``pixels`` are the highest 8 of them.
         colour_mode: Pillow's name of the file's colour mode, such as "RGB", "CMYK" or "P".
         jpeg_settings: libjpeg's quality and the subsampling of a JPEG, as :func:`jpeg_settings_of` gives them.
+        jpeg_tables: Quantisation steps of a JPEG's components, row by row: of Y, and of Cb and Cr; one table where all
+            share it, three where all differ. Empty for other formats.
+        jpeg_sampling: Chroma subsampling of a JPEG as the file has it, "4:0:0" if it is grey; "unusual" for some.
         notes: What is wrong with the file and did not keep it from being read.
     """
 
@@ -48,6 +51,8 @@ class Photo:
     bits: int = 8
     colour_mode: str = "RGB"
     jpeg_settings: tuple[int, str] | None = None
+    jpeg_tables: tuple[tuple[int, ...], ...] = ()
+    jpeg_sampling: str | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -133,8 +138,22 @@ def load_photo(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
             bits=bits,
             colour_mode=colour_mode,
             jpeg_settings=opened.jpeg.settings if opened.jpeg is not None else None,
+            jpeg_tables=opened.jpeg.component_tables if opened.jpeg is not None else (),
+            jpeg_sampling=opened.jpeg.sampling if opened.jpeg is not None else None,
             notes=opened.notes,
         )
+
+
+def is_jpeg(path: str | os.PathLike[str]) -> bool:
+    """Tell by its first bytes whether a file is a JPEG, whatever its name says; False where it cannot be read."""
+    try:
+        file = Path(path)
+        if not file.is_file():  # reading a pipe would wait for ever
+            return False
+        with file.open("rb") as stream:
+            return stream.read(3) == b"\xff\xd8\xff"
+    except (OSError, ValueError):
+        return False
 
 
 def jpeg_settings_of(photo: str | os.PathLike[str] | Photo) -> tuple[int, str] | None:

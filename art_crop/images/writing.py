@@ -10,6 +10,7 @@ import os
 import secrets
 import stat
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from art_crop.images.jpeg_file import jpeg_segments
 from art_crop.images.png_file import insert_chunks
 from art_crop.images.reading import Photo
 
-SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
+SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0", "4:0:0")
 _JPEG_SUFFIXES = (".jpg", ".jpeg")
 _RUN_LENGTHS, _SEARCH = {"compress_type": zlib.Z_RLE}, {"compress_level": 3}
 _BAND = 8
@@ -96,7 +97,12 @@ def _png(image: Image.Image, **options: Any) -> bytes:
 
 
 def encode_jpeg(
-    pixels: NDArray[np.uint8], quality: int = 75, like: Photo | None = None, *, subsampling: str | None = None
+    pixels: NDArray[np.uint8],
+    quality: int = 75,
+    like: Photo | None = None,
+    *,
+    subsampling: str | None = None,
+    tables: Sequence[Sequence[int]] | None = None,
 ) -> bytes:
     """Encode uint8 RGB pixels as a JPEG with the metadata of ``like``.
 
@@ -104,7 +110,9 @@ def encode_jpeg(
         pixels: uint8 of shape (H, W, 3), at most 65,535 on a side.
         quality: libjpeg's quality, 1 to 100; Pillow's default is 75.
         like: Photo whose metadata is kept; see :func:`dropped_metadata` for what is not.
-        subsampling: "4:4:4", "4:2:2" or "4:2:0"; ``None`` is Pillow's default, 4:2:0.
+        subsampling: "4:4:4", "4:2:2" or "4:2:0", or "4:0:0" for a grey JPEG; ``None`` is Pillow's default, 4:2:0.
+        tables: Quantisation steps instead of those of the quality: of Y, and of Cb and Cr, 64 each, row by row; one
+            for all components, or three.
 
     Raises:
         InvalidInputError: An argument is not as above.
@@ -115,23 +123,45 @@ def encode_jpeg(
         raise InvalidInputError(f"subsampling must be None or one of {', '.join(SUBSAMPLINGS)}, not {subsampling!r}")
     check_pixels(pixels)
     image = Image.fromarray(np.ascontiguousarray(pixels))
+    grey = subsampling == "4:0:0"
     if max(image.size) > _JPEG_SIDE:
         raise InvalidInputError(
             f"pixels of {image.size[0]}×{image.size[1]} do not fit into a JPEG; allowed: at most {_JPEG_SIDE} on a side"
         )
-    options = {} if subsampling is None else {"subsampling": subsampling}
+    options: dict[str, Any] = {} if subsampling is None or grey else {"subsampling": subsampling}
+    # Pillow would scale the tables by the quality.
+    options |= {"quality": int(quality)} if tables is None else {"qtables": check_tables(tables)}
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=int(quality), **options)
-    return with_jpeg_metadata(buffer.getvalue(), like, image.size)
+    (image.convert("L") if grey else image).save(buffer, "JPEG", **options)
+    return with_jpeg_metadata(buffer.getvalue(), like, image.size, grey=grey)
 
 
-def with_jpeg_metadata(jpeg: bytes, like: Photo | None, size: tuple[int, int]) -> bytes:
+def check_tables(tables: Any) -> list[list[int]]:
+    """Quantisation tables as Pillow takes them.
+
+    Raises:
+        InvalidInputError: They are not one to three, of 64 whole numbers from 1 to 65,535 each.
+    """
+    try:
+        found = np.array(tables)
+    except ValueError:
+        found = np.zeros(0)
+    if found.ndim != 2 or found.shape[1] != 64 or not 1 <= len(found) <= 3 or found.dtype.kind not in "iu":
+        raise InvalidInputError("tables must be one to three, of 64 whole numbers each")
+    if found.min() < 1 or found.max() > 65_535:
+        raise InvalidInputError(f"tables must hold numbers from 1 to 65,535, not {found.min()} to {found.max()}")
+    rows: list[list[int]] = found.tolist()
+    return rows
+
+
+def with_jpeg_metadata(jpeg: bytes, like: Photo | None, size: tuple[int, int], *, grey: bool = False) -> bytes:
     """Put a photo's metadata into a JPEG that was written here without any.
 
     Args:
         jpeg: The file; it begins with JFIF's segment.
         like: The photo, or ``None``.
         size: Width and height of the JPEG.
+        grey: The JPEG has one component, for which a profile of grey pixels is right.
     """
     if like is None:
         return jpeg
@@ -139,16 +169,19 @@ def with_jpeg_metadata(jpeg: bytes, like: Photo | None, size: tuple[int, int]) -
     head, density = bytearray(jpeg[:start]), jfif_density(like.metadata.density)
     if density is not None:
         head[_DENSITY] = density
-    return bytes(head) + jpeg_segments_of(like.metadata, size)[0] + jpeg[start:]
+    return bytes(head) + jpeg_segments_of(like.metadata, size, grey=grey)[0] + jpeg[start:]
 
 
-def dropped_metadata(photo: Photo, suffix: str, pixels: NDArray[np.uint8] | None = None) -> tuple[str, ...]:
+def dropped_metadata(
+    photo: Photo, suffix: str, pixels: NDArray[np.uint8] | None = None, *, subsampling: str | None = None
+) -> tuple[str, ...]:
     """Name everything of a photo that a file written like it does not have.
 
     Args:
         photo: The photo, as ``like`` of :func:`encode_png`, :func:`encode_jpeg` or :func:`save_photo`.
         suffix: ".png", ".jpg" or ".jpeg".
         pixels: uint8 (H, W, 3) that are written; ``None``: the photo's own.
+        subsampling: Of a JPEG that is written like the photo, a JPEG itself.
 
     Returns:
         Names such as "EXIF thumbnail", "gain map" or "PNG gAMA in a JPEG"; none where all is kept.
@@ -162,13 +195,16 @@ def dropped_metadata(photo: Photo, suffix: str, pixels: NDArray[np.uint8] | None
     pixels = photo.pixels if pixels is None else pixels
     check_pixels(pixels)
     size = (pixels.shape[1], pixels.shape[0])
-    grey = photo.grey and suffix == ".png" and _all_grey(photo.keep_invisible(pixels))
+    if suffix == ".png":
+        grey = photo.grey and _all_grey(photo.keep_invisible(pixels))
+    else:
+        grey = subsampling == "4:0:0"
     alpha = photo.alpha is not None and suffix == ".png" and photo.alpha.shape == pixels.shape[:2]
     names = list(photo.metadata.dropped)
     if suffix == ".png":
         names += png_chunks_of(photo.metadata, size, ("L" if grey else "RGB") + "A" * alpha)[1]
     else:
-        names += jpeg_segments_of(photo.metadata, size)[1]
+        names += jpeg_segments_of(photo.metadata, size, grey=grey)[1]
     if photo.alpha is not None and not alpha and photo.alpha.min() < 255:
         names.append("transparency")
     if photo.grey and not grey:
@@ -177,6 +213,8 @@ def dropped_metadata(photo: Photo, suffix: str, pixels: NDArray[np.uint8] | None
         names.append(f"{photo.bits} bits per channel become 8")
     if photo.colour_mode == "CMYK":
         names.append("CMYK becomes RGB")
+    if subsampling is not None and photo.jpeg_sampling not in (None, subsampling):
+        names.append(f"{photo.jpeg_sampling} chroma becomes {subsampling}")
     return tuple(dict.fromkeys(names))
 
 

@@ -23,6 +23,7 @@ from art_crop.functional.precision import exact_float32
 from art_crop.functional.resize import halving_count, resize, resize_levels, target_size
 from art_crop.geometry import DEFAULT_RATIOS, Window, cells_to_pixels, check_ratios
 from art_crop.images import apply_orientation, decode_rgb, exif_orientation, open_image
+from art_crop.images.encoding import Jpeg
 from art_crop.models.fastgaze import MEANS
 from art_crop.models.jpeg_path import draft_scale, through_jpeg
 from art_crop.objectives.crops import windows_of
@@ -143,13 +144,13 @@ class Cropper(nn.Module):
         """Predict raw saliency maps (N, h, w)."""
         return self.saliency(self.levels(x))
 
-    def levels(self, x: Tensor, size: tuple[int, int] | None = None, jpeg_quality: int | None = None) -> Tensor:
+    def levels(self, x: Tensor, size: tuple[int, int] | None = None, jpeg_quality: int | Jpeg | None = None) -> Tensor:
         """Make the network's input of photos in [0, 1]: whole levels 0..255, float32 (N, 3, h, w), with a gradient.
 
         Args:
             x: Photos, or photos after the halvings that begin the cropper's resize.
             size: Width and height of the photos themselves; default: those of ``x``.
-            jpeg_quality: Instead of the cropper's own.
+            jpeg_quality: Instead of the cropper's own; or another way to encode.
         """
         target = target_size(*(size or (x.shape[-1], x.shape[-2])))
         levels = x.float() * 255

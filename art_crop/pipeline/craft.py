@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 
 from art_crop.attacks.base import PhotoAttack
 from art_crop.attacks.space import CoefficientSpace
-from art_crop.errors import InvalidInputError
+from art_crop.errors import ImageFileError, InvalidInputError
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.functional.resize import halve, target_size
-from art_crop.images import Photo
+from art_crop.images import JpegCoefficients, Photo, apply_orientation, decode_reduced
 from art_crop.images.encoding import EncodedImage, Encoding, Jpeg
 from art_crop.models.cropper import Cropper
 from art_crop.models.jpeg_path import draft_scale
@@ -44,6 +45,10 @@ class Attempt:
     """What the model that decides says before the photo is written."""
     gradients: int
     queries: int
+    unmoved: EncodedImage | None = None
+    """For moved coefficients, the file without the moves."""
+    own: bool = False
+    """What is not moved are the photo's own coefficients: the encoder has added no loss."""
 
 
 def default_max_eps(width: int, height: int) -> float:
@@ -78,18 +83,20 @@ class Crafter:
         return width, height
 
     def unchanged(self, objective: Objective) -> Attempt | None:
-        """The photo as it is, encoded anew, where that meets the objective already; else None.
+        """The photo as it is, where that meets the objective already; else None.
 
-        A lossless file holds the pixels, so that it is only encoded where they do.
+        A JPEG that is written like itself is its file, byte for byte; else it is encoded anew. A lossless file holds
+        the pixels, so that it is only encoded where they do.
         """
-        pixels = self.photo.pixels
-        if not self.encoding.lossy:
+        pixels, encoding, like = self.photo.pixels, self.encoding, self._like_the_photo
+        if not isinstance(encoding, Jpeg):
             success = self._holds(pixels, objective)
-            return Attempt(self.encoding.encode(pixels, self.photo), 0.0, True, 0, 1) if success else None
+            return Attempt(encoding.encode(pixels, self.photo), 0.0, True, 0, 1) if success else None
         from art_crop.pipeline.verify import verify
 
-        encoded = self.encoding.encode(pixels, self.photo)
-        return Attempt(encoded, 0.0, True, 0, 1) if verify(self.target, objective, encoded).success else None
+        encoded = EncodedImage.of_file(self.photo, encoding) if like else encoding.encode(pixels, self.photo)
+        success = verify(self.target, objective, encoded).success
+        return Attempt(encoded, 0.0, True, 0, 1, own=like) if success else None
 
     def attempts(self, objective: Objective) -> Iterator[Attempt]:
         """Changed photos, gentlest first; the last one is written where none holds."""
@@ -112,10 +119,11 @@ class Crafter:
 
     def _attack(self, objective: Objective, eps: float, *, minimal: bool) -> Attempt:
         by_coefficients = self._decoder_scale()
-        lossy = isinstance(self.encoding, Jpeg) and not by_coefficients
-        attack = self._made(eps, minimal=minimal, seen_through=self.encoding.quality if lossy else None)  # type: ignore[union-attr]
+        through = self.encoding if isinstance(self.encoding, Jpeg) and not by_coefficients else None
+        attack = self._made(eps, minimal=minimal, seen_through=through)
+        unmoved = None
         if by_coefficients and isinstance(attack, PhotoAttack):
-            encoded, spent = self._move_coefficients(attack, objective, by_coefficients)
+            encoded, unmoved, spent = self._move_coefficients(attack, objective, by_coefficients)
         else:
             changed = self._move_pixels(attack, objective)
             encoded = self.encoding.encode(changed, self.photo)
@@ -129,9 +137,11 @@ class Crafter:
             success,
             getattr(found, "gradients", 0),
             getattr(found, "queries", 0),
+            unmoved,
+            own=unmoved is not None and self._own_coefficients is not None,
         )
 
-    def _made(self, eps: float, *, minimal: bool, seen_through: int | None) -> Any:
+    def _made(self, eps: float, *, minimal: bool, seen_through: Jpeg | None) -> Any:
         """The attack by its name, on models that see photos through the encoder where that is lossy."""
         kind = attack_class(self.settings)
         known = list(getattr(kind, "attack_params", []))
@@ -181,14 +191,45 @@ class Crafter:
         )
         return draft_scale(self.size, target_size(*self.size)) if isinstance(self.encoding, Jpeg) and deployed else 0
 
-    def _move_coefficients(self, attack: PhotoAttack, objective: Objective, scale: int) -> tuple[EncodedImage, float]:
-        assert isinstance(self.encoding, Jpeg)
-        pixels = self.photo.pixels
-        planar = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-        space = CoefficientSpace(planar, self.encoding.encode(pixels).data, scale)
+    def _move_coefficients(
+        self, attack: PhotoAttack, objective: Objective, scale: int
+    ) -> tuple[EncodedImage, EncodedImage, float]:
+        """The file with the moves, the file without them, and the size of the moves."""
+        encoding, pixels, own = self.encoding, self.photo.pixels, self._own_coefficients
+        assert isinstance(encoding, Jpeg)
+        if own is not None:
+            space = CoefficientSpace(None, own.to_bytes(), scale)
+        else:
+            planar = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+            space = CoefficientSpace(planar, encoding.encode(pixels).data, scale)
         candidate = attack.search_in(space, objective, self.size)
-        coefficients = space.coefficients(candidate)
-        return EncodedImage.from_coefficients(coefficients, self.photo, encoding=self.encoding), space.size(candidate)
+        encoded, unmoved = (
+            EncodedImage.from_coefficients(coefficients, self.photo, encoding=encoding)
+            for coefficients in (space.coefficients(candidate), space.base)
+        )
+        return encoded, unmoved, space.size(candidate)
+
+    @property
+    def _like_the_photo(self) -> bool:
+        """Whether it is written as the JPEG that it is."""
+        return isinstance(self.encoding, Jpeg) and self.settings.jpeg_quality is None
+
+    @cached_property
+    def _own_coefficients(self) -> JpegCoefficients | None:
+        """The photo's own coefficients, upright, where it is written as the JPEG that it is and they can be had.
+
+        They are only taken where they decode to the pixels that were read: a progressive file that stops early is
+        smoothed by decoders.
+        """
+        if not self._like_the_photo:
+            return None
+        try:
+            stored = JpegCoefficients.from_bytes(self.photo.path.read_bytes())
+            stored = stored.with_components(stored.components)  # within what a baseline file holds
+            pixels = apply_orientation(decode_reduced(stored.to_bytes(), 1), self.photo.orientation)
+        except (ImageFileError, InvalidInputError, OSError):
+            return None
+        return stored.upright(self.photo.orientation) if np.array_equal(pixels, self.photo.pixels) else None
 
     def _holds(self, pixels: Pixels, objective: Objective) -> bool:
         """Whether the target, shown these pixels, meets the objective; at the size at which it sees them."""
@@ -219,6 +260,6 @@ def attack_class(settings: Settings) -> Any:
     return kind
 
 
-def _through_jpeg(model: Any, quality: int) -> Any:
+def _through_jpeg(model: Any, encoding: Jpeg) -> Any:
     """The model as it sees photos after a JPEG, where it can say so; a query-only one is asked about pixels."""
-    return model.after_jpeg(quality) if hasattr(model, "after_jpeg") else model
+    return model.after_jpeg(encoding) if hasattr(model, "after_jpeg") else model

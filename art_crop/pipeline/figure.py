@@ -191,13 +191,13 @@ def _numbers(ax: Axes, record: Record) -> None:
         ("PSNR", "∞ (equal)" if change.psnr_db is None else f"{change.psnr_db:.1f} dB"),
         ("SSIM", "–" if change.ssim is None else f"{change.ssim:.5f}"),
         ("CIEDE2000", f"{change.ciede2000_mean:.3f} mean, {change.ciede2000_p95:.3f} at 95%"),
-        ("written as", "PNG" if record.jpeg_quality is None else f"JPEG, quality {record.jpeg_quality}"),
+        ("written as", _written_as(record.encoding)),
         ("photo", f"{record.width} × {record.height} px"),
         ("model", f"{record.model}  {(record.weights_sha256 or '')[:8]}"),
         ("cost", f"{record.gradients} gradients, {record.queries} queries, {record.seconds:.1f} s"),
         ("art_crop", record.versions["art_crop"]),
     ]
-    if record.jpeg_quality is not None:
+    if record.l2_before_encoding != change.l2:
         rows.insert(1, ("before encoding", f"{record.l2_before_encoding:.3f}"))
     if isinstance(record.after, CropView) and record.after.symmetric:
         rows.append(("symmetric", "yes: crops are centred"))
@@ -205,6 +205,13 @@ def _numbers(ax: Axes, record: Record) -> None:
     for k, (name, value) in enumerate(rows):
         for x, text, colour in ((0.02, name, _QUIET), (0.31, value, _INK)):
             ax.text(x, 0.98 - k * step, text, fontsize=11.5, color=colour, va="top", parse_math=False)
+
+
+def _written_as(encoding: dict[str, Any]) -> str:
+    if encoding.get("format") != "JPEG":
+        return "PNG"
+    own = encoding["tables"] == "original"
+    return f"JPEG, {'own tables, about ' if own else ''}quality {encoding['quality']}, {encoding['subsampling']}"
 
 
 def _crops(axes: Any, record: Record, original: Pixels, written: Pixels, top: float) -> None:

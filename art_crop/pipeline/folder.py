@@ -51,10 +51,16 @@ class Done:
         return self.job.outputs.failed if failed and self.job.outputs.failed.exists() else self.job.outputs.photo
 
 
-def collect(paths: Sequence[str | Path], out: str | Path, *, jpeg: bool = False) -> list[Job]:
+def collect(paths: Sequence[str | Path], out: str | Path, *, png: bool = False, jpeg: bool = False) -> list[Job]:
     """The photos that were named, those of named folders included, and where the results of each go.
 
     Photos of one name (``a.jpg`` and ``a.png``) get their suffix into their results' names (``a_jpg``, ``a_png``).
+
+    Args:
+        paths: Photos and folders of photos.
+        out: Folder of the results, or name of the only one.
+        png: Whether all are written as PNGs.
+        jpeg: Whether all are written as JPEGs; with neither it is decided for each, see :meth:`Outputs.of`.
 
     Raises:
         InvalidInputError: No photos; several photos for one file name; two photos of one name; a folder without photos
@@ -69,8 +75,8 @@ def collect(paths: Sequence[str | Path], out: str | Path, *, jpeg: bool = False)
     for source in sources:
         suffixed = f"{source.stem}_{source.suffix.lstrip('.')}"
         names = [suffixed] if stems[_same_name(source.stem)] > 1 else [source.stem, suffixed]
-        tried = [Outputs.of(source, target, jpeg=jpeg, stem=name) for name in names]
-        # a.figure.jpg may not be written to the figure of a.jpg.
+        tried = [Outputs.of(source, target, png=png, jpeg=jpeg, stem=name) for name in names]
+        # a.figure.png may not be written to the figure of a.jpg.
         free = [outputs for outputs in tried if not taken.keys() & {_same_name(path.name) for path in outputs}]
         if not free:
             clash = next(path for path in tried[-1] if _same_name(path.name) in taken)

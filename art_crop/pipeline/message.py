@@ -26,28 +26,31 @@ def explain(
     """
     shown, hidden = goal.words(after)
     centred = isinstance(after, CropView) and after.symmetric
+    size = f"L2 {change.l2:.3g}" + ("" if change.psnr_db is None else f", PSNR {change.psnr_db:.1f} dB")
     if isinstance(encoding, Jpeg):
-        size = f"as JPEG of quality {encoding.quality}"
-        size += f", L2 {attempt.eps:.3g} beyond the encoder's own loss" if attempt.eps else ""
-    else:
-        size = f"L2 {change.l2:.3g}" + ("" if change.psnr_db is None else f", PSNR {change.psnr_db:.1f} dB")
+        quality = f"quality {encoding.quality}" if encoding.tables is None else f"about quality {encoding.quality}"
+        like = f"as JPEG of {quality}" if encoding.tables is None else f"as JPEG with the photo's own tables, {quality}"
+        beyond = f", L2 {attempt.eps:.3g} beyond the encoder's own loss" if attempt.eps else ""
+        size = f"{size}, {like}" if attempt.own else f"{like}{beyond}"
     if after.success:
         if attempt.eps == 0:
             note = "; to the cropper it is mirror-symmetric, so crops are centred" if centred else ""
             already = "already" if before.success else "as soon as the photo is encoded anew"
-            return f"Nothing to do: {shown} {already}, so the pixels are unchanged{note}."
+            kept = "the file is the photo's own, byte for byte" if attempt.own else "the pixels are unchanged"
+            return f"Nothing to do: {shown} {already}, so {kept}{note}."
         was = isinstance(before, CropView) and before.symmetric and not centred
         note = "; the cropper took the photo for mirror-symmetric, and no longer does" if was else ""
         return f"Done: {shown} now ({size}{note})."
     larger = f"Try a larger {'eps' if one_budget else 'max_eps'}"
+    png = ", or a PNG, for which a smaller change is enough: --png (png=True)" if encoding.lossy else ""
     if centred:
         return (
             f"Failed: {hidden}; the cropper takes this photo for mirror-symmetric and centres its crops, and more than "
-            f"this budget is needed to break that ({size}). {larger}."
+            f"this budget is needed to break that ({size}). {larger}{png}."
         )
     if attempt.success and encoding.lossy:
         return (
-            f"Failed: {hidden}; the search saw it succeed, but the file does not hold it ({size}). {larger}, or a "
-            "higher quality."
+            f"Failed: {hidden}; the search saw it succeed, but the file does not hold it ({size}). {larger}, a higher "
+            f"quality{png}."
         )
-    return f"Failed: {hidden} ({size}). {larger}, or more steps."
+    return f"Failed: {hidden} ({size}). {larger}, {'more steps' if png else 'or more steps'}{png}."

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from art_crop.errors import InvalidInputError, OutputError
-from art_crop.images import write_atomic
+from art_crop.images import is_jpeg, write_atomic
 from art_crop.pipeline.record import Settings, differences, file_sha256, printable, read_record
 from art_crop.process import is_running
 
@@ -24,6 +24,7 @@ __all__ = [
     "make_folder",
     "names_a_file",
     "refuse_existing",
+    "remove_earlier",
     "written_photo",
     "written_together",
 ]
@@ -62,26 +63,41 @@ class Outputs:
     def __iter__(self) -> Iterator[Path]:
         return iter((self.photo, self.record, self.figure, self.failed))
 
+    @property
+    def jpeg(self) -> bool:
+        """Whether the photo is written as a JPEG; its name says it."""
+        return _SUFFIXES[self.photo.suffix.lower()]
+
     @classmethod
-    def of(cls, source: Path, out: Path, *, jpeg: bool, stem: str | None = None) -> Outputs:
-        """Choose the names for a photo.
+    def of(cls, source: Path, out: Path, *, png: bool = False, jpeg: bool = False, stem: str | None = None) -> Outputs:
+        """Choose the names for a photo, and with them whether it is written as a PNG or as a JPEG.
 
         Args:
             source: The photo.
             out: A folder, or a file name that ends in .png, .jpg or .jpeg.
-            jpeg: Whether a JPEG is written.
+            png: A PNG is asked for.
+            jpeg: A JPEG of some quality is asked for; with neither, a JPEG becomes a JPEG and all else a PNG, unless
+                ``out`` is the name of a PNG.
             stem: Name without suffix; default: the photo's own.
 
         Raises:
-            InvalidInputError: The file name's suffix does not fit the format, or the photo itself would be overwritten.
+            InvalidInputError: Both are asked for; the file name's suffix does not fit the format, or the photo itself
+                would be overwritten.
         """
+        if png and jpeg:
+            raise InvalidInputError("png: it cannot go with a quality of a JPEG (--jpeg, jpeg_quality)")
+        own = is_jpeg(source)
         if names_a_file(out):
-            if _SUFFIXES[out.suffix.lower()] != jpeg:
-                wanted = "a PNG, and a JPEG is asked for" if jpeg else "a JPEG, for which a quality is needed (--jpeg)"
-                raise InvalidInputError(f"out: {out} is the name of {wanted}")
+            named = _SUFFIXES[out.suffix.lower()]
+            if jpeg and not named:
+                raise InvalidInputError(f"out: {out} is the name of a PNG, and a JPEG is asked for")
+            if named and (png or not (jpeg or own)):
+                why = "and a PNG is asked for" if png else "for which a quality is needed (--jpeg): the photo is none"
+                raise InvalidInputError(f"out: {out} is the name of a JPEG, {why}")
             photo = out
         else:
-            photo = out / f"{_short(source.stem if stem is None else stem)}{'.jpg' if jpeg else '.png'}"
+            suffix = ".jpg" if jpeg or (own and not png) else ".png"
+            photo = out / f"{_short(source.stem if stem is None else stem)}{suffix}"
         outputs = cls(photo)
         for path in outputs:
             if _same(path, source):
@@ -189,6 +205,8 @@ def finished(
     written = written_photo(outputs, record)
     untouched = written is not None and file_sha256(written) == record["output_sha256"]
     differing = differences(record, settings, {**made_by, "input_sha256": file_sha256(source)})
+    if _SUFFIXES.get(Path(record["output_name"]).suffix.lower()) != outputs.jpeg:
+        differing.append("encoding")
     if written is not None and not untouched:
         refuse_existing(outputs, ["output_sha256"])
     if differing:
@@ -199,11 +217,29 @@ def finished(
 
 
 def written_photo(outputs: Outputs, record: Mapping[str, Any]) -> Path | None:
-    """Find the photo that a record speaks of among the outputs; None where it is not there."""
-    for path in (outputs.photo, outputs.failed):
-        if printable(path.name) == record["output_name"] and path.is_file():
-            return path
+    """Find the photo that a record speaks of beside it, a PNG or a JPEG; None where it is not there."""
+    for suffix in (outputs.photo.suffix, *_SUFFIXES):
+        named = Outputs(outputs.photo.with_name(outputs.photo.stem + suffix))
+        for path in (named.photo, named.failed):
+            if printable(path.name) == record["output_name"] and path.is_file():
+                return path
     return None
+
+
+def remove_earlier(outputs: Outputs, written: Path, record: Mapping[str, Any], source: Path) -> None:
+    """Remove the photo of an earlier run whose record has been replaced: a failed one, or a JPEG where a PNG is now.
+
+    Args:
+        outputs: Where the results go.
+        written: The photo that was written now.
+        record: The earlier record.
+        source: The photo that was changed, which stays whatever the record says.
+    """
+    path = written_photo(outputs, record)
+    if path is None or path == written or _same(path, source):
+        return
+    if path in outputs or file_sha256(path) == record["output_sha256"]:
+        path.unlink(missing_ok=True)
 
 
 def _short(stem: str) -> str:

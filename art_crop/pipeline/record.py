@@ -17,6 +17,7 @@ import torch
 from art_crop.checks import check_choice, check_int, check_number
 from art_crop.errors import ImageFileError, InvalidInputError
 from art_crop.geometry import Region, check_ratios
+from art_crop.images import Photo
 from art_crop.images.encoding import Encoding, Jpeg, Png
 from art_crop.pipeline.goals import SHOWN_RATIOS, CropView, Goal, Label, Score, ShowRegion, View
 from art_crop.pipeline.measure import Change
@@ -53,7 +54,8 @@ class Settings:
         eps: L2 norm of the change, pixels in [0, 1]; None: the smallest that succeeds.
         max_eps: Largest L2 norm that is tried; None: a PSNR of 40 dB.
         steps: Gradient steps, or rounds of the search for the smallest change.
-        jpeg_quality: Write a JPEG of that quality (1 to 100), as Pillow does by default; None: a PNG.
+        jpeg_quality: Quality (1 to 100) of a JPEG as Pillow writes it by default; None: a JPEG is written like the
+            photo, which must be one. Whether it is a JPEG or a PNG is said by the name of the result.
         seed: Start of every random stream.
         score: Bound that a quality score must pass.
         direction: ``"below"`` or ``"above"`` that bound.
@@ -111,10 +113,19 @@ class Settings:
         """The task of the models that can be asked about the goal."""
         return "saliency" if self.region is not None else "quality" if self.score is not None else "classification"
 
-    @property
-    def encoding(self) -> Encoding:
-        """How photos are written."""
-        return Png() if self.jpeg_quality is None else Jpeg(self.jpeg_quality)
+    def encoding(self, photo: Photo, *, jpeg: bool) -> Encoding:
+        """How a photo is written.
+
+        Args:
+            photo: The photo.
+            jpeg: As a JPEG: of the quality that is asked for, else with the photo's own tables and subsampling.
+
+        Raises:
+            InvalidInputError: A JPEG without a quality, and the photo is none.
+        """
+        if not jpeg:
+            return Png()
+        return Jpeg.like(photo) if self.jpeg_quality is None else Jpeg(self.jpeg_quality)
 
     def goal(self, width: int, height: int, output: Any = None, names: tuple[str, ...] = ()) -> Goal:
         """Make the goal for an upright photo of that size.
@@ -176,6 +187,7 @@ class Record:
     max_eps: float | None
     steps: int
     jpeg_quality: int | None
+    """The quality that was asked for; None: a PNG, or a JPEG like the original."""
     seed: int
     norm: str
     budget: float
@@ -192,7 +204,8 @@ class Record:
     change: Change
     """Of the written file's pixels against the original's."""
     l2_before_encoding: float
-    """The same as ``change.l2`` for a PNG; for a JPEG, against the photo as the encoder alone would leave it."""
+    """The same as ``change.l2`` for a PNG; for a JPEG, against the photo as the encoder alone would leave it. A JPEG's
+    own coefficients are not encoded again, so that nothing but decoders' rounding of a turned photo is left out."""
     gradients: int
     queries: int
     files_checked: int
@@ -219,6 +232,9 @@ class Record:
     """What of the original the written file does not have: metadata, transparency, bits."""
     notes: tuple[str, ...] = ()
     """What is wrong with the original and did not keep it from being read."""
+    encoding: dict[str, Any] = field(default_factory=dict)
+    """Of the written photo: format; for a JPEG quality (the nearest of libjpeg), subsampling and whether its tables are
+    "standard" or the "original"'s."""
     wanted: Any = None
     """The goal, where it is no region: {"below": bound}, {"above": bound} or {"label": class}."""
     format: int = FORMAT

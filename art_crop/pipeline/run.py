@@ -32,7 +32,7 @@ from art_crop.pipeline.outputs import (
     Outputs,
     make_folder,
     refuse_existing,
-    written_photo,
+    remove_earlier,
     written_together,
 )
 from art_crop.pipeline.picture import SaliencyMap
@@ -66,6 +66,7 @@ def show_region(
     eps: float | None = None,
     max_eps: float | None = None,
     steps: int = 10,
+    png: bool = False,
     jpeg_quality: int | None = None,
     figure: bool = True,
     seed: int = 0,
@@ -76,6 +77,10 @@ def show_region(
 
     Beside the photo go ``NAME.json``, the record, and ``NAME.figure.png``. A photo that shows the region already keeps
     its pixels. One that cannot be changed enough is written too, and its record says so.
+
+    A JPEG becomes a JPEG with its own quantisation tables and chroma subsampling, and every other photo a PNG, for
+    which a smaller change is enough. A JPEG's change is made of steps of its own coefficients, and the rest of them
+    stays as it is; one that shows the region already is copied byte for byte.
 
     Example:
         >>> record = show_region("photo.jpg", Region(0.3, 0.7, 0.6, 0.9), out="results")  # doctest: +SKIP
@@ -89,11 +94,13 @@ def show_region(
         estimator: The target: a saliency estimator with photos in [0, 1], behind its defences, or a model's name.
         ratios: Aspect ratios (height / width) whose crops must all contain the region; None: the salient point must
             lie in it. Of the default ones, those whose crops cannot contain it are left out.
-        out: Folder, or name of the photo to write (.png, or .jpg with ``jpeg_quality``).
-        eps: L2 norm of the change, pixels in [0, 1]; None: the smallest that succeeds.
+        out: Folder, or name of the photo to write: .png, or .jpg for a JPEG or with ``jpeg_quality``.
+        eps: L2 norm of the change, pixels in [0, 1]; None: the smallest that succeeds. A JPEG's is counted in its
+            coefficients, and the decoder's rounding adds to what ``record.change.l2`` says.
         max_eps: Largest L2 norm tried; None: a PSNR of 40 dB.
         steps: Gradient steps, or rounds of the search for the smallest change.
-        jpeg_quality: Write a JPEG of that quality instead of a PNG.
+        png: Write a PNG, also of a JPEG.
+        jpeg_quality: Write a JPEG of that quality (1 to 100, 4:2:0), whatever the photo is.
         figure: Draw the figure.
         seed: Start of every random stream.
         overwrite: Replace results that are there already.
@@ -107,7 +114,8 @@ def show_region(
     shown = None if ratios is None else tuple(ratios)
     settings = Settings(region, shown, eps, max_eps, steps, jpeg_quality, seed, flexible=ratios is SHOWN_RATIOS)
     check_choice(figure, "figure", (True, False))
-    outputs = Outputs.of(Path(path), Path(out), jpeg=jpeg_quality is not None)
+    check_choice(png, "png", (True, False))
+    outputs = Outputs.of(Path(path), Path(out), png=png, jpeg=jpeg_quality is not None)
     if not overwrite:
         refuse_existing(outputs)
     return run_job(
@@ -165,7 +173,7 @@ def run_job(
 
     Args:
         source: The photo.
-        outputs: Where its files go.
+        outputs: Where its files go, and whether it is written as a JPEG.
         settings: What is asked.
         model: The target: any estimator for the goal's task.
         surrogate: A white box that gives the gradients instead of the target; needed where that is query-only and the
@@ -179,19 +187,21 @@ def run_job(
     started = time.monotonic()
     photo = load_photo(source, max_pixels=max_pixels)
     height, width = photo.pixels.shape[:2]
+    encoding = settings.encoding(photo, jpeg=outputs.jpeg)
     with _enough_memory(photo):
         output_before = output_of_original(model, photo)
         goal = settings.goal(width, height, output_before, tuple(getattr(model, "labels", None) or ()))
         goal = goal.fitted(output_before)
         before = goal.view(output_before)
-        crafter = Crafter(photo, settings, settings.encoding, model, surrogate or model, progress)
+        crafter = Crafter(photo, settings, encoding, model, surrogate or model, progress)
         attempt, verified, change, costs = _first_that_holds(crafter, goal, figure=figure)
         after, decoded = goal.view(verified.output), attempt.encoded.decoded
     region = goal.region if isinstance(goal, ShowRegion) else None
     written = outputs.photo if after.success else outputs.failed
+    copied = attempt.own and attempt.eps == 0  # the file itself, of which nothing is lost
     record = Record(
         success=after.success,
-        message=explain(goal, before, after, attempt, change, settings.encoding, one_budget=settings.eps is not None)
+        message=explain(goal, before, after, attempt, change, encoding, one_budget=settings.eps is not None)
         + _left_out(settings, goal),
         model=made_by["model"],
         weights_sha256=made_by["weights_sha256"],
@@ -232,8 +242,9 @@ def run_job(
         defences=settings.defences,
         surrogate=settings.surrogate,
         surrogate_sha256=made_by["surrogate_sha256"],
-        not_kept=dropped_metadata(photo, written.suffix, decoded),
+        not_kept=() if copied else _not_kept(photo, attempt.encoded),
         notes=photo.notes,
+        encoding=encoding.as_json() | ({"subsampling": photo.jpeg_sampling, "tables": "original"} if copied else {}),
         wanted=settings.as_json()["wanted"],
     )
     # The record first and the photo last: what a kill leaves behind is known for a part of this, and is done again.
@@ -244,14 +255,20 @@ def run_job(
     files[written] = attempt.encoded.data
     make_folder(outputs.photo.parent)
     earlier = read_record(outputs.record)
-    stale = None if earlier is None else written_photo(outputs, earlier)
     with written_together(files):
         # These very bytes were verified: the record speaks of nothing else.
         if written.read_bytes() != attempt.encoded.data:
             raise OutputError(f"{written} was changed by another program while it was written; nothing is kept")
-    if stale is not None and stale != written:  # such as the failed photo of an earlier run, now that it is done
-        stale.unlink(missing_ok=True)
+    if earlier is not None:
+        remove_earlier(outputs, written, earlier, source)
     return record
+
+
+def _not_kept(photo: Photo, encoded: EncodedImage) -> tuple[str, ...]:
+    """What of the original an encoded image does not have."""
+    encoding = encoded.encoding
+    sampling = encoding.subsampling if isinstance(encoding, Jpeg) and encoding.tables is not None else None
+    return dropped_metadata(photo, encoded.suffix, encoded.decoded, subsampling=sampling)
 
 
 def _left_out(settings: Settings, goal: Goal) -> str:
@@ -330,11 +347,9 @@ def _verified_and_measured(
 
 def _l2_before_encoding(photo: Photo, attempt: Attempt, change: float) -> float:
     encoded = attempt.encoded
-    if not isinstance(encoded.encoding, Jpeg):
-        return change
-    if encoded.pixels is not None:
-        return l2(photo.pixels, encoded.pixels)
-    return l2(encoded.encoding.encode(photo.pixels, photo).decoded, encoded.decoded)
+    if attempt.unmoved is not None and not (attempt.own and photo.orientation == 1):
+        return l2(attempt.unmoved.decoded, encoded.decoded)
+    return change if encoded.pixels is None else l2(photo.pixels, encoded.pixels)
 
 
 def saliency_map(output: Any) -> SaliencyMap | None:

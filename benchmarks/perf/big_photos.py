@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 SIZES = {"0.3": (640, 480), "2": (1632, 1224), "12": (4032, 3024), "48": (8064, 6048)}
 SOURCES = ("kodak/05.png", "osie/stimuli/1010.jpg", "kodak/23.png", "osie/stimuli/1050.jpg", "kodak/15.png")
+FORMATS = {"png": ("PNG", ["--png"]), "own": ("JPEG as it was", []), "jpeg": ("JPEG 90", ["--jpeg", "90"])}
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "big-photos.md"
 
 
@@ -93,7 +94,7 @@ def main() -> None:
     parser.add_argument("--megapixels", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--photos", type=int, default=len(SOURCES), choices=range(1, len(SOURCES) + 1))
     parser.add_argument("--models", nargs="+", choices=("gaze-lite", "fastgaze"))
-    parser.add_argument("--formats", nargs="+", choices=("png", "jpeg"), default=["png", "jpeg"])
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--out", type=Path, default=RESULTS, help="Markdown file of the results")
     options = parser.parse_args()
     models = options.models or ["gaze-lite", *(["fastgaze"] if options.weights else [])]
@@ -123,7 +124,7 @@ def main() -> None:
             weights = options.weights if model == "fastgaze" else None
             asked = ["--model", model, "--show", helper.submit(far_corner, photo, model, weights).result()]
             asked += [] if weights is None else ["--weights", str(weights)]
-            asked += ["--jpeg", "90"] if kind == "jpeg" else []
+            asked += FORMATS[kind][1]
             with tempfile.TemporaryDirectory() as results:
                 cost, shown = attack(photo, Path(results), *asked)
             costs.setdefault((size, model, kind), []).append((cost, shown))
@@ -151,8 +152,7 @@ def page(costs: dict[tuple[str, str, str], list[tuple[Cost, bool]]], load: float
             values = [cost[k] for cost, _ in found]
             middle = statistics.median(values)
             cells.append(f"{middle:.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})")
-        written = "PNG" if kind == "png" else "JPEG 90"
-        lines.append(f"| {size} | {model} | {written} | {len(found)} | {shown} | {' | '.join(cells)} |")
+        lines.append(f"| {size} | {model} | {FORMATS[kind][0]} | {len(found)} | {shown} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

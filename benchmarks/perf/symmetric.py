@@ -38,7 +38,14 @@ def main() -> None:
                 for region in REGIONS:
                     records.append(
                         show_region(
-                            photo, region, estimator=model, ratios=(1.0,), out=folder, figure=False, overwrite=True
+                            photo,
+                            region,
+                            estimator=model,
+                            ratios=(1.0,),
+                            out=folder,
+                            png=True,
+                            figure=False,
+                            overwrite=True,
                         )
                     )
         open_ = [record for record in records if not record.success_before]

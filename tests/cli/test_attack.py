@@ -166,6 +166,66 @@ def test_a_jpeg_is_judged_as_a_jpeg(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "written", "form"),
+    [
+        ([], "out/photo.jpg", "JPEG"),
+        (["--png"], "out/photo.png", "PNG"),
+        (["--jpeg", "60"], "out/photo.jpg", "JPEG"),
+        (["--out", "named.png"], "named.png", "PNG"),
+        (["--out", "named.JPG"], "named.JPG", "JPEG"),
+    ],
+)
+def test_a_jpeg_becomes_a_jpeg_unless_a_png_is_asked_for(
+    photo: NDArray[np.uint8],
+    hidden: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    written: str,
+    form: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photo).save("photo.jpg", quality=85, subsampling="4:4:4")
+    result = attack("photo.jpg", "--show", hidden, *SHOW, "--out", "out", *arguments)
+    assert result.exit_code == 0, result.output
+    with Image.open("photo.jpg") as before, Image.open(written) as after:
+        assert after.format == form
+        own = "--jpeg" not in arguments and form == "JPEG"
+        assert (getattr(after, "quantization", None) == before.quantization) is own
+    assert ("photo's own tables" in result.output) is own
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--png", "--jpeg", "90"], "--png: it cannot go with"),
+        (["--out", "o.jpg"], "--out: o.jpg is the name of a JPEG, for which a quality is needed (--jpeg)"),
+        (["--out", "o.jpg", "--png"], "--out: o.jpg is the name of a JPEG, and a PNG is asked for"),
+        (["--out", "o.png", "--jpeg", "90"], "--out: o.png is the name of a PNG, and a JPEG is asked for"),
+    ],
+)
+def test_formats_that_contradict_each_other(
+    photo_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = attack(photo_file, "--show", "0,0,.1,.1", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert names(tmp_path) == ["photo.png"]
+
+
+def test_a_jpeg_that_cannot_be_changed_enough_says_what_would_help(
+    photo: NDArray[np.uint8], hidden: str, tmp_path: Path
+) -> None:
+    Image.fromarray(photo).save(tmp_path / "photo.jpg", quality=5)
+    arguments = (tmp_path / "photo.jpg", "--show", hidden, *SHOW, "--max-eps", 0.02, "--out", tmp_path / "o")
+    result = attack(*arguments)
+    assert result.exit_code == 1
+    assert "Try a larger --max-eps, more steps, or a PNG, for which a smaller change is enough: --png" in result.output
+    assert names(tmp_path / "o") == ["photo.failed.jpg", "photo.json"]
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--show", "0.1,0.2,0.3"], "is not x0,y0,x1,y1"),

@@ -68,6 +68,7 @@ def test_a_printed_example_works(
     if portrait:
         enlarged = enlarged.transpose(Image.Transpose.ROTATE_90)
     enlarged.save(here / "photo.jpg", quality=92)
+    enlarged.save(here / "photo.png")
     (here / "photos").mkdir()
     enlarged.save(here / "photos" / "one.jpg", quality=92)
     if words[0] == "attack":  # quicker, and as well understood

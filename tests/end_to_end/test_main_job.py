@@ -90,9 +90,9 @@ def with_metadata(source: Path, target: Path, orientation: int) -> tuple[bytes, 
     return exif.tobytes(), profile
 
 
-@pytest.mark.parametrize("jpeg_quality", [None, 92])
+@pytest.mark.parametrize("written_as", [{}, {"png": True}, {"jpeg_quality": 92}], ids=["own", "png", "anew"])
 def test_a_turned_jpeg_comes_back_upright_with_its_metadata(
-    fastgaze: Any, kodak_root: Path, tmp_path: Path, jpeg_quality: int | None
+    fastgaze: Any, kodak_root: Path, tmp_path: Path, written_as: dict[str, Any]
 ) -> None:
     """Orientation 6: stored 768x512, seen 512x768. The region counts in what is seen."""
     source = tmp_path / "phone.jpg"
@@ -100,7 +100,7 @@ def test_a_turned_jpeg_comes_back_upright_with_its_metadata(
     region = hidden_box(fastgaze, source)
     out = tmp_path / "out"
     record = show_region(
-        source, region, estimator=fastgaze, ratios=(1.0,), out=out, steps=STEPS, jpeg_quality=jpeg_quality, figure=False
+        source, region, estimator=fastgaze, ratios=(1.0,), out=out, steps=STEPS, figure=False, **written_as
     )
     assert record.success, record.message
     assert (record.width, record.height) == (512, 768)

@@ -22,19 +22,26 @@ def test_blocks_are_scipys_orthonormal_dct() -> None:
             np.testing.assert_allclose(blocks[0, row, column], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:2:2", "4:4:4", "4:0:0"])
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
-def test_values_without_quantising_are_what_pillow_decodes_at_that_scale(photo: np.ndarray, scale: int) -> None:
+def test_values_without_quantising_are_what_pillow_decodes_at_that_scale(
+    photo: np.ndarray, scale: int, subsampling: str
+) -> None:
     height, width = (side // 16 * 16 for side in photo.shape[:2])
     pixels = np.ascontiguousarray(photo[:height, :width])
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=100, subsampling="4:2:0")
+    if subsampling == "4:0:0":
+        Image.fromarray(pixels).convert("L").save(buffer, "JPEG", quality=100)
+    else:
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=100, subsampling=subsampling)
     with Image.open(buffer) as image:
         image.draft(None, (width // scale, height // scale))
         decoded = np.asarray(image.convert("RGB"), np.float32)
     levels = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
     tables = (torch.ones(8, 8), torch.ones(8, 8))
     # A sigma as large as the step makes the quantiser's slope 1: the plain linear map. Luma has its 128 taken off.
-    ours = jpeg.jpeg_surrogate(levels, tables, scale, sigma=1.0)[0].permute(1, 2, 0).numpy() + 128
+    stand_in = jpeg.jpeg_surrogate(levels, tables, scale, 1.0, subsampling)
+    ours = stand_in[0].permute(1, 2, 0).numpy() + 128
     difference = np.abs(ours.clip(0, 255) - decoded)
     # The decoder rounds and clips between its stages, and colours as strong as this photo's show it.
     assert difference.mean() < 2

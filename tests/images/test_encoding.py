@@ -13,12 +13,23 @@ import pytest
 from PIL import Image
 
 from art_crop.errors import ImageFileError, InvalidInputError
-from art_crop.images import EncodedImage, Jpeg, JpegCoefficients, Photo, Png, decode_reduced, encode_jpeg, load_photo
+from art_crop.images import (
+    EncodedImage,
+    Jpeg,
+    JpegCoefficients,
+    Photo,
+    Png,
+    apply_orientation,
+    decode_reduced,
+    encode_jpeg,
+    load_photo,
+)
 
 RNG = np.random.default_rng(3)
 PIXELS = RNG.integers(0, 256, (37, 53, 3), dtype=np.uint8)
 SIZES = [(37, 53), (1, 1), (16, 17), (8, 64)]
 SUBSAMPLINGS = ["4:2:0", "4:2:2", "4:4:4"]
+TABLES = [[k % 60 + 2 for k in range(64)], [k % 50 + 3 for k in range(64)], [k % 40 + 4 for k in range(64)]]
 
 
 @pytest.fixture
@@ -53,6 +64,63 @@ def test_decoded_is_what_load_photo_reads(encoding: Png | Jpeg, tagged: Photo, t
 def test_a_jpeg_that_does_not_exist_is_refused(quality: int, subsampling: str, named: str) -> None:
     with pytest.raises(InvalidInputError, match=named):
         Jpeg(quality, subsampling)
+
+
+@pytest.mark.parametrize(
+    ("quality", "tables"), [(0, None), (101, None), (50, [[1] * 63]), (50, [[1] * 64] * 4), (50, [[0] + [1] * 63])]
+)
+def test_tables_and_qualities_that_no_jpeg_has_are_refused(quality: int, tables: list[list[int]] | None) -> None:
+    with pytest.raises(InvalidInputError, match="tables must" if tables else "quality must"):
+        encode_jpeg(PIXELS, quality, tables=tables)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("subsampling", [*SUBSAMPLINGS, "4:0:0"])
+def test_a_jpeg_like_another_has_its_tables_and_its_subsampling(tmp_path: Path, subsampling: str, count: int) -> None:
+    """Any tables, as Pillow reads them, also through coefficients, which come back as they were."""
+    grey = subsampling == "4:0:0"
+    options: dict[str, object] = {} if grey else {"subsampling": subsampling}
+    data = _saved("L" if grey else "RGB", qtables=TABLES[:count], progressive=True, **options)
+    (tmp_path / "in.jpg").write_bytes(data)
+    photo = load_photo(tmp_path / "in.jpg")
+    encoding = Jpeg.like(photo)
+    assert (encoding.subsampling, encoding.tables) == (subsampling, photo.jpeg_tables)
+    coefficients = JpegCoefficients.from_bytes(data)
+    for written in (encoding.encode(PIXELS), EncodedImage.from_coefficients(coefficients, encoding=encoding)):
+        with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(written.data)) as after:
+            assert list(after.quantization.values()) == TABLES[: 1 if grey else count]
+            assert (after.mode, after.layer) == (before.mode, before.layer)
+    np.testing.assert_array_equal(written.decoded, photo.pixels)
+    again = JpegCoefficients.from_bytes(written.data)
+    for one, other in zip(coefficients.components, again.components, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_only_a_jpeg_can_be_written_like_itself(photo_file: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"photo: a JPEG is needed, and .* is a PNG"):
+        Jpeg.like(load_photo(photo_file))
+
+
+@pytest.mark.parametrize("subsampling", [*SUBSAMPLINGS, "4:0:0"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_coefficients_are_turned_upright(orientation: int, subsampling: str) -> None:
+    smooth = np.asarray(Image.fromarray(PIXELS).resize((64, 48), Image.Resampling.BICUBIC))
+    stored = encode_jpeg(smooth, 80, subsampling=subsampling)
+    upright = JpegCoefficients.from_bytes(stored).upright(orientation)
+    if subsampling == "4:2:2" and orientation >= 5:
+        assert upright is None
+        return
+    assert upright is not None
+    expected = apply_orientation(decode_reduced(stored, 1), orientation).astype(int)
+    difference = np.abs(decode_reduced(upright.to_bytes(), 1).astype(int) - expected)
+    assert difference.max() <= 4  # decoders round rows and columns one after the other
+    assert difference.mean() < 0.5
+
+
+def test_half_filled_blocks_do_not_come_first() -> None:
+    coefficients = JpegCoefficients.from_bytes(encode_jpeg(PIXELS[:32], 80))  # 53 pixels wide, and 32 high
+    possible = [orientation for orientation in range(1, 9) if coefficients.upright(orientation) is not None]
+    assert possible == [1, 4, 5, 6]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -116,17 +184,31 @@ def test_coefficients_that_no_jpeg_holds_are_refused(change: object, message: st
         coefficients.with_components(change(coefficients.components))  # type: ignore[operator]
 
 
-def _grey() -> bytes:
+def _saved(mode: str = "RGB", **options: object) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(PIXELS[:, :, 0]).save(buffer, "JPEG")
+    Image.fromarray(PIXELS).convert(mode).save(buffer, "JPEG", **options)
     return buffer.getvalue()
+
+
+def _arithmetic() -> bytes:
+    """A file that says of its coding that it is arithmetic."""
+    return _saved().replace(b"\xff\xc0", b"\xff\xc9", 1)
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"no image", Png().encode(PIXELS).data, encode_jpeg(PIXELS)[:1500], encode_jpeg(PIXELS)[:100], _grey()],
+    [
+        b"",
+        b"no image",
+        Png().encode(PIXELS).data,
+        encode_jpeg(PIXELS)[:1500],
+        encode_jpeg(PIXELS)[:100],
+        _saved("CMYK"),
+        _saved(keep_rgb=True),
+        _arithmetic(),
+    ],
 )
-def test_what_is_no_colour_jpeg_is_refused(data: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_jpeg_of_y_cb_and_cr_is_refused(data: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ImageFileError, match=r"^data: "):
         JpegCoefficients.from_bytes(data)
     assert capfd.readouterr() == ("", "")

@@ -125,6 +125,24 @@ def test_a_jpeg_that_lacks_more_is_refused(tmp_path: Path, name: str) -> None:
             load_photo(tmp_path / "in.jpg")
 
 
+@pytest.mark.parametrize("count", [4, 200])
+def test_a_scan_that_names_more_components_than_it_has_is_refused(tmp_path: Path, count: int) -> None:
+    data = bytearray(JPEGS["baseline"][:-2])
+    data[data.rindex(b"\xff\xda") + 4] = count
+    (tmp_path / "in.jpg").write_bytes(data)
+    with pytest.raises(ImageFileError, match="damaged"):
+        load_photo(tmp_path / "in.jpg")
+
+
+def test_a_jpeg_with_steps_of_zero_is_written_with_others(tmp_path: Path) -> None:
+    data = bytearray(JPEGS["baseline"])
+    data[data.index(b"\xff\xdb") + 5 + 63] = 0
+    (tmp_path / "in.jpg").write_bytes(data)
+    encoding = Jpeg.like(load_photo(tmp_path / "in.jpg"))
+    assert encoding.tables is None
+    assert encoding.encode(NOISY).decoded.shape == NOISY.shape
+
+
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
 def test_the_settings_of_a_jpeg_are_found(tmp_path: Path, subsampling: str) -> None:
     for quality in range(1, 101):

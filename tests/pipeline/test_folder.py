@@ -31,11 +31,13 @@ def test_photos_of_one_name_keep_apart(tmp_path: Path) -> None:
     assert [job.outputs.record.name for job in jobs] == ["A_png.json", "a_jpg.json", "b.json"]
 
 
+@pytest.mark.parametrize("content", [b"x", b"\xff\xd8\xff\xe0"], ids=["PNG", "JPEG"])
 @pytest.mark.parametrize(
     "photos", [("a.jpg", "a.figure.jpg"), ("a.jpg", "a.failed.png"), ("A.jpg", "a.FIGURE.jpg"), ("a.jpg", "b.jpg")]
 )
-def test_no_two_results_of_a_run_share_a_file(tmp_path: Path, photos: tuple[str, ...]) -> None:
+def test_no_two_results_of_a_run_share_a_file(tmp_path: Path, photos: tuple[str, ...], content: bytes) -> None:
     touch(tmp_path / "in", *photos)
+    (tmp_path / "in" / photos[0]).write_bytes(content)
     jobs = collect([tmp_path / "in"], tmp_path / "out")
     written = [path.name.casefold() for job in jobs for path in job.outputs]
     assert len(set(written)) == len(written) == 4 * len(photos)

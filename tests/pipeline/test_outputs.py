@@ -25,6 +25,16 @@ def test_names_in_a_folder_and_of_a_file(tmp_path: Path) -> None:
     assert [path.name for path in named] == ["B.JPG", "B.json", "B.figure.png", "B.failed.JPG"]
 
 
+def test_a_jpeg_is_known_by_its_content(tmp_path: Path) -> None:
+    for name, data in (("a.png", b"\xff\xd8\xff\xe0"), ("b.jpg", b"\x89PNG")):
+        (tmp_path / name).write_bytes(data)
+    assert Outputs.of(tmp_path / "a.png", tmp_path / "o").photo.name == "a.jpg"
+    assert Outputs.of(tmp_path / "a.png", tmp_path / "o", png=True).photo.name == "a.png"
+    assert Outputs.of(tmp_path / "b.jpg", tmp_path / "o").photo.name == "b.png"
+    assert Outputs.of(tmp_path / "a.png", tmp_path / "o.jpeg").jpeg
+    assert not Outputs.of(tmp_path / "a.png", tmp_path / "o.png").jpeg
+
+
 def test_a_folder_may_be_called_like_a_photo(tmp_path: Path) -> None:
     (tmp_path / "x.png").mkdir()
     assert Outputs.of(Path("a.jpg"), tmp_path / "x.png", jpeg=False).photo == tmp_path / "x.png" / "a.png"
