@@ -113,8 +113,9 @@ class _PhotoSearch:
 
     def __init__(self, space: Any) -> None:
         self.grid, self.quantize = space.grid, space.quantize
+        movable = 1.0 if space.movable is None else space.movable.to(self.grid)
         low, high = (torch.as_tensor(end).to(self.grid) for end in (space.low, space.high))
-        self.low, self.high = ((end - self.grid) * 255 for end in (low, high))
+        self.low, self.high = ((end - self.grid) * 255 * movable for end in (low, high))
         self.metric = color_metric(self.grid[None])[0]
         self.inverse = _inverse(self.metric)
         self.least = torch.stack([_square(self.metric, self.grid.new_tensor(d)) for d in NEIGHBOURS]).amin(0)

@@ -157,7 +157,7 @@ class ColorVarianceAttack(PerceptualAttack):
         sigma: float = 1.0,
         learning_rate: float = 0.001,
         optimizer: Literal["adam", "gradient"] = "adam",
-        l1_weight: float | Sequence[float] = (1000.0, 10.0),
+        l1_weight: float | Sequence[float] = (1000.0, 0.1),
         loss: Loss = "cross_entropy",
         **kwargs: Any,
     ) -> None:

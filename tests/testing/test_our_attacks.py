@@ -88,6 +88,49 @@ class TestContrastShift(OfThePeak):
     named = "contrast-shift"
 
 
+class OfPerception(OfThePeak):
+    """Attacks without a budget, whose limits are perceptual."""
+
+    always_changes = False
+    bad_parameters = {
+        "condition": ("top3", 1),
+        "max_iter": (0, -1, 1.5),
+        "loss": ("mse", None),
+        "threshold": (0.0, -1.0, "1"),
+        "window": (4, 1, 5.5),
+        "sigma": (0.0, None),
+        "learning_rate": (0.0, "fast"),
+        "optimizer": ("sgd", None),
+        "l1_weight": (-1.0, (1.0,), (0.0, 1.0), "much"),
+        "max_difference": (0.0, "5"),
+    }
+
+    @pytest.fixture
+    def make_attack(self) -> Any:
+        kind = art_crop.load_attack(self.named)
+        return lambda estimator, **kwargs: kind(estimator, **{**self.options, **kwargs})
+
+
+class TestColorVariance(OfPerception):
+    named = "color-variance"
+    options = {"max_iter": 6, "learning_rate": 0.02, "l1_weight": 0.0}
+
+
+class TestColorVarianceAlongTheGradient(OfPerception):
+    named = "color-variance"
+    options = {"max_iter": 4, "optimizer": "gradient", "learning_rate": 0.02, "quantize": False, "by": "column"}
+
+
+class TestSmallestColorDifference(OfPerception):
+    named = "minimum-color-difference"
+    options = {"max_iter": 8}
+
+
+class TestSmallestColorDifferenceUnrounded(OfPerception):
+    named = "minimum-color-difference"
+    options = {"max_iter": 8, "quantize": False}
+
+
 class OnOtherTasks(AttackConformance):
     """Attacks on a quality model or a classifier: scores to fall below, labels to leave."""
 
@@ -138,6 +181,22 @@ class TestGradientsOnQuality(OnOtherTasks):
 class TestGradientsOnClassifiers(OnOtherTasks):
     named, victim = "saliency-peak-fgm", "classifier"
     options = {"minimal": True, "eps": 8.0}
+
+
+class TestColorVarianceOnClassifiers(OnOtherTasks):
+    named, victim = "color-variance", "classifier"
+    options = {"max_iter": 6, "learning_rate": 0.02, "l1_weight": (10.0, 1.0)}
+    always_changes = False
+
+    @pytest.fixture
+    def make_attack(self) -> Any:
+        kind = art_crop.load_attack(self.named)
+        return lambda estimator, **kwargs: kind(estimator, **{**self.options, **kwargs})
+
+
+class TestSmallestColorDifferenceOnQuality(TestColorVarianceOnClassifiers):
+    named, victim = "minimum-color-difference", "quality"
+    options = {"max_iter": 8}
 
 
 @pytest.mark.parametrize("named", ["saliency-peak-fgm", *ON_ANYTHING])
