@@ -92,7 +92,7 @@ class PhotoSpace:
             return self.clip
         low, high = (limit.expand_as(self.grid[None])[0].clamp(*self.clip) for limit in interval)
         if self.quantize:  # whole levels inside the interval; a hair for what float32 makes of k / 255
-            low, high = (low * 255 - 1e-3).ceil() / 255, (high * 255 + 1e-3).floor() / 255
+            low, high = (low * 255 - 1e-4).ceil() / 255, (high * 255 + 1e-4).floor() / 255
         return torch.minimum(low, self.grid), torch.maximum(high, self.grid)
 
     def photo(self, candidate: Candidate) -> Tensor:
