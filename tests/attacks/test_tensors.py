@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,8 @@ every = pytest.mark.parametrize("name", ATTACKS)
 
 def attack_on(estimator: Any, name: str) -> Any:
     kind = art_crop.load_attack(name)
-    few = {"max_iter": 2} if "max_iter" in inspect.signature(kind.__init__).parameters else {}
-    return kind(estimator, eps=2.0, **few)
+    few = {"eps": 2.0, "max_iter": 2, "learning_rate": 0.02, "l1_weight": 0.0}
+    return kind(estimator, **{key: value for key, value in few.items() if key in kind.attack_params})
 
 
 def test_all_attacks_are_here() -> None:
