@@ -131,11 +131,13 @@ class ColorVarianceAttack(PerceptualAttack):
         threshold: Largest change of a pixel where the photo's colours vary most; m in the paper.
         window: Width in pixels of the window in which colours are compared, odd.
         sigma: Standard deviation of the window's Gaussian weight, in pixels.
-        learning_rate: Of Adam; for the plain gradient the largest change of a pixel in a step.
+        learning_rate: Of Adam; for the plain gradient the largest change of a pixel in a step. A pair goes from the
+            first at the first step to the second at the last, geometrically: an eighth of a grey level at first, so
+            that most photos end with a small change, and in the end steps that take hard ones to their threshold.
         optimizer: ``"adam"``, or ``"gradient"``: steps along the gradient.
         l1_weight: Weight of the change's L1 norm, as a share of the threshold map's, in the loss; alpha in the paper,
-            which gives no number. A pair goes from the first at the first step to the second at the last,
-            geometrically: how much a photo can bear while it still succeeds differs by orders of magnitude.
+            which gives no number. A number or a pair, for how much a photo can bear while it still succeeds differs
+            by orders of magnitude.
         **kwargs: As for :class:`PerceptualAttack`; ``loss`` is ``"cross_entropy"`` unless said otherwise.
 
     Raises:
@@ -155,7 +157,7 @@ class ColorVarianceAttack(PerceptualAttack):
         threshold: float = 50 / 255,
         window: int = 5,
         sigma: float = 1.0,
-        learning_rate: float = 0.001,
+        learning_rate: float | Sequence[float] = (0.0005, 0.02),
         optimizer: Literal["adam", "gradient"] = "adam",
         l1_weight: float | Sequence[float] = (1000.0, 0.1),
         loss: Loss = "cross_entropy",
@@ -168,18 +170,19 @@ class ColorVarianceAttack(PerceptualAttack):
 
     def _check_params(self) -> None:
         super()._check_params()
-        for name in ("threshold", "sigma", "learning_rate"):
+        for name in ("threshold", "sigma"):
             check_number(getattr(self, name), name, above=0)
         if check_int(self.window, "window", at_least=3) % 2 == 0:
             raise InvalidInputError(f"window: an odd number is needed, not {self.window}")
         check_choice(self.optimizer, "optimizer", ("adam", "gradient"))
-        weights = self.l1_weight if isinstance(self.l1_weight, (list, tuple)) else None
-        if weights is None:
-            check_number(self.l1_weight, "l1_weight", at_least=0)
-        elif len(weights) != 2:
-            raise InvalidInputError(f"l1_weight: a number or a pair is needed, not {weights!r}")
-        for weight in weights or ():
-            check_number(weight, "l1_weight", above=0)
+        for name in ("learning_rate", "l1_weight"):
+            value = getattr(self, name)
+            if not isinstance(value, (list, tuple)):
+                check_number(value, name, **({"at_least": 0} if name == "l1_weight" else {"above": 0}))
+            elif len(value) != 2:
+                raise InvalidInputError(f"{name}: a number or a pair is needed, not {value!r}")
+            for one in value if isinstance(value, (list, tuple)) else ():
+                check_number(one, name, above=0)
 
     def _batch(
         self, x: Tensor, objective: Any, eps: list[float], mask: Tensor | None, limits: Constraint | None
@@ -197,14 +200,14 @@ class ColorVarianceAttack(PerceptualAttack):
         noise = [photo_stream(photo, self.seed).uniform(-0.01, 0.01, photo.shape) for photo in start]
         change = bound * torch.from_numpy(np.stack(noise)).to(start)
         change = change if batch.weight is None else change * (batch.weight > 0)
-        adam = torch.optim.Adam([change], lr=self.learning_rate)
+        adam = torch.optim.Adam([change])
         movable = bound.flatten(1).amax(1) > 0
         seen, active, before = start.clone(), list(range(n)), [False] * n
         taken, asked, curves = [0] * n, [0] * n, [[] for _ in range(n)]  # type: list[int], list[int], list[list[float]]
         for step in range(self.max_iter):
             gradient, success, loss, apart = gradients.gradient_at(batch, source, seen[active], active)
             change.grad = torch.zeros_like(change)
-            change.grad[active] = _with_l1(gradient, change[active], self._l1_weight_at(step) / area[active])
+            change.grad[active] = _with_l1(gradient, change[active], self._at(self.l1_weight, step) / area[active])
             for i, reached, value in zip(tuple(active), success, loss, strict=True):
                 curves[i].append(value)
                 taken[i], asked[i], before[i] = step + 1, asked[i] + apart, before[i] or (step == 0 and reached)
@@ -213,11 +216,12 @@ class ColorVarianceAttack(PerceptualAttack):
             self.on_step(step + 1, self.max_iter)
             if not active:
                 break
+            rate = adam.param_groups[0]["lr"] = self._at(self.learning_rate, step)
             if self.optimizer == "adam":
                 adam.step()
             else:
                 largest = norm_of(change.grad, "inf").clamp_min(1e-30).view(-1, 1, 1, 1)
-                change -= self.learning_rate * change.grad / largest
+                change -= rate * change.grad / largest
             change.clamp_(low, high)
             moved = start[active] + change[active]
             seen[active] = (moved * 255).round() / 255 if self.quantize else moved
@@ -228,10 +232,11 @@ class ColorVarianceAttack(PerceptualAttack):
             for (candidate, result), may_move in zip(records, movable.tolist(), strict=True)
         ]
 
-    def _l1_weight_at(self, step: int) -> float:
-        if isinstance(self.l1_weight, (int, float)):
-            return self.l1_weight
-        first, last = self.l1_weight
+    def _at(self, value: float | Sequence[float], step: int) -> float:
+        """A number, or where a pair has got to at a step."""
+        if isinstance(value, (int, float)):
+            return value
+        first, last = value
         return float(first * (last / first) ** (step / max(1, self.max_iter - 1)))
 
 
