@@ -60,7 +60,7 @@ class Batch:
         eps: Budget, or largest budget, of each.
         weight: Mask (n, 1 or 3, h, w) at the size of the spaces, or None.
         estimator: The source model, at the size of the spaces.
-        oracle: The model that decides success, at that size.
+        oracle: The model that decides success, at that size; None: the source model.
     """
 
     spaces: Sequence[Space]
@@ -82,7 +82,7 @@ class Batch:
         """Ask the model that decides about some of the photos; all of them by default."""
         objective = self.objective if indices is None else self.objective.take(indices)
         with photos_numbered(range(len(self)) if indices is None else indices):
-            verdict: Evaluation = self.oracle.evaluate(photos, objective)
+            verdict: Evaluation = (self.oracle or self.estimator).evaluate(photos, objective)
         return verdict
 
 
@@ -348,7 +348,7 @@ class PhotoAttack(EvasionAttack):
             )
             for i, photo in enumerate(x)
         ]
-        return Batch(grids, objective, eps, weight, self.estimator, self.success_oracle or self.estimator)
+        return Batch(grids, objective, eps, weight, self.estimator, self.success_oracle)
 
     _searches_reduced = True
     """Whether the attack's directions mean the same at the size after a cropper's halvings."""
@@ -363,7 +363,7 @@ class PhotoAttack(EvasionAttack):
         start = torch.stack([space.start.seen for space in spaces]).to(estimator.device)
         objective = self._located(start, objective, oracle or estimator)
         weight = self._weight(start, objective, mask, estimator)
-        return Batch(spaces, objective, eps, weight, estimator, oracle or estimator)
+        return Batch(spaces, objective, eps, weight, estimator, oracle)
 
     def _begins_with(self, x: Tensor) -> int:
         halvings = getattr(self.estimator, "halvings", None)

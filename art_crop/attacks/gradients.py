@@ -102,7 +102,7 @@ def gradient_at(
         source's options leave none that is the source model's own at these photos; and whether success took a query of
         its own, as a success oracle's does.
     """
-    own = batch.oracle is batch.estimator
+    own = batch.oracle is None
     with photos_numbered(indices):
         gradient, success, loss = source(photos, batch.objective.take(indices), decide and own)
     apart = decide and (success is None or not own)
