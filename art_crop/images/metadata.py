@@ -86,7 +86,7 @@ def collect_metadata(
     elif png is not None:
         found = _of_png(png)
     elif image.format == "TIFF":
-        found = _of_tiff(file)
+        found = replace(_of_tiff(file), density=_density(image.info.get("dpi")))
     else:
         found = _of_info(image, file)
     dropped = list(found.dropped)
