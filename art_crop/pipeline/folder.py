@@ -72,12 +72,13 @@ def collect(paths: Sequence[str | Path], out: str | Path, *, png: bool = False, 
     sources = sources_of(paths, apart_from=target)
     if names_a_file(target) and len(sources) > 1:
         raise InvalidInputError(f"out: {out} names one photo, and there are {len(sources)}; name a folder")
-    stems = Counter(_same_name(source.stem) for source in sources)
+    stems, exact = Counter(_same_name(source.stem) for source in sources), Counter(source.name for source in sources)
     jobs, taken = [], dict[str, Path]()
     for source in sources:
         suffixed = f"{source.stem}_{source.suffix.lstrip('.')}"
-        hashed = f"{suffixed}~{hashlib.sha256(os.fsencode(source.name)).hexdigest()[:8]}"
-        names = [suffixed, hashed] if stems[_same_name(source.stem)] > 1 else [source.stem, suffixed, hashed]
+        names = [suffixed] if stems[_same_name(source.stem)] > 1 else [source.stem, suffixed]
+        if exact[source.name] == 1:  # of two in different folders, nobody could tell which result is whose
+            names.append(f"{suffixed}~{hashlib.sha256(os.fsencode(source.name)).hexdigest()[:8]}")
         tried = [Outputs.of(source, target, png=png, jpeg=jpeg, stem=name) for name in names]
         # a.figure.png may not be written to the figure of a.jpg.
         free = [outputs for outputs in tried if not taken.keys() & {_same_name(path.name) for path in outputs}]
