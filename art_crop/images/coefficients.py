@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from art_crop.errors import ImageFileError, InvalidInputError
 from art_crop.images.decoding import decode_rgb
-from art_crop.images.jpeg_file import SCAN, jpeg_segments, parse_jpeg
+from art_crop.images.jpeg_file import END, SCAN, jpeg_segments, parse_jpeg
 from art_crop.images.opening import open_image
 
 __all__ = ["LARGEST_COEFFICIENT", "JpegCoefficients", "decode_reduced"]
@@ -64,13 +64,16 @@ class JpegCoefficients:
         """
         import jpeglib
 
+        parsed = parse_jpeg(data)
         with temporary_file(data, ".jpg") as file:
             try:
                 decode_reduced(data, 8)  # libjpeg's own reader would fill what is missing with grey
             except ImageFileError as error:
                 raise ImageFileError(f"data: {str(error).removeprefix(str(file)).strip()}") from error
-            if parse_jpeg(data).kind not in _HUFFMAN:
+            if parsed.kind not in _HUFFMAN:
                 raise ImageFileError("data: a JPEG that is Huffman-coded is needed")
+            if parsed.end is None:  # of which libjpeg would print a warning
+                file.write_bytes(data + END)
             found = jpeglib.read_dct(str(file))
             space = found.jpeg_color_space.name  # jpeglib takes all spaces for equal
             grey = space == "JCS_GRAYSCALE"

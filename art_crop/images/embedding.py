@@ -54,8 +54,8 @@ def jpeg_segments_of(metadata: Metadata, size: tuple[int, int], *, grey: bool = 
         text = text_of(chunk)
         if text is None:
             dropped.append(f"PNG {chunk.kind.decode('latin-1')} in a JPEG")
-        elif text[0] == "Comment" and len(text[1]) <= _SEGMENT:
-            parts.append(segment(COMMENT, text[1]))
+        elif text[0] == "Comment" and len(comment := _utf8(text[1])) <= _SEGMENT:
+            parts.append(segment(COMMENT, comment))
         else:
             dropped.append(f"PNG text {text[0]!r} in a JPEG")
     return b"".join(parts), tuple(dropped)
@@ -120,6 +120,15 @@ def png_chunks_of(metadata: Metadata, size: tuple[int, int], mode: str) -> tuple
         else:
             chunks.append(text_chunk("Comment", comment.rstrip(b"\0")))
     return chunks, tuple(dropped)
+
+
+def _utf8(text: bytes) -> bytes:
+    """A PNG's text, Latin-1 or UTF-8, as a JPEG's comment, of which no standard says what it is in, is understood."""
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode("utf-8")
+    return text
 
 
 def _pieces(data: bytes, length: int) -> list[bytes]:

@@ -86,7 +86,8 @@ def collect_metadata(
     elif png is not None:
         found = _of_png(png)
     elif image.format == "TIFF":
-        found = _of_tiff(file)
+        known = 282 in image.tag_v2  # type: ignore[attr-defined]  # where there is none, Pillow says 1
+        found = replace(_of_tiff(file), density=_density(image.info.get("dpi")) if known else None)
     else:
         found = _of_info(image, file)
     dropped = list(found.dropped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import traceback
 import unicodedata
@@ -54,7 +55,8 @@ class Done:
 def collect(paths: Sequence[str | Path], out: str | Path, *, png: bool = False, jpeg: bool = False) -> list[Job]:
     """The photos that were named, those of named folders included, and where the results of each go.
 
-    Photos of one name (``a.jpg`` and ``a.png``) get their suffix into their results' names (``a_jpg``, ``a_png``).
+    Photos of one name (``a.jpg`` and ``a.png``) get their suffix into their results' names (``a_jpg``, ``a_png``), and
+    where that is not enough (``a.JPG`` and ``a.jpg``, two ways to write an ä) a hash of the photo's name.
 
     Args:
         paths: Photos and folders of photos.
@@ -70,11 +72,13 @@ def collect(paths: Sequence[str | Path], out: str | Path, *, png: bool = False, 
     sources = sources_of(paths, apart_from=target)
     if names_a_file(target) and len(sources) > 1:
         raise InvalidInputError(f"out: {out} names one photo, and there are {len(sources)}; name a folder")
-    stems = Counter(_same_name(source.stem) for source in sources)
+    stems, exact = Counter(_same_name(source.stem) for source in sources), Counter(source.name for source in sources)
     jobs, taken = [], dict[str, Path]()
     for source in sources:
         suffixed = f"{source.stem}_{source.suffix.lstrip('.')}"
         names = [suffixed] if stems[_same_name(source.stem)] > 1 else [source.stem, suffixed]
+        if exact[source.name] == 1:  # of two in different folders, nobody could tell which result is whose
+            names.append(f"{suffixed}~{hashlib.sha256(os.fsencode(source.name)).hexdigest()[:8]}")
         tried = [Outputs.of(source, target, png=png, jpeg=jpeg, stem=name) for name in names]
         # a.figure.png may not be written to the figure of a.jpg.
         free = [outputs for outputs in tried if not taken.keys() & {_same_name(path.name) for path in outputs}]

@@ -321,6 +321,34 @@ def test_density_stays(tmp_path: Path, kind: str, target: str, orientation: int,
         assert image.info["dpi"] == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.parametrize("unit", [2, 3])
+def test_density_of_a_tiff_stays_and_none_is_made_up(tmp_path: Path, unit: int) -> None:
+    image = Image.fromarray(PIXELS)
+    image.save(tmp_path / "in.tif", tiffinfo={282: 118.0, 283: 59.0, 296: unit, 274: 6})
+    image.save(tmp_path / "without.tif")
+    factor = {2: 1, 3: 2.54}[unit]
+    for target in (".png", ".jpg"):
+        for name, expected in (("in", (59 * factor, 118 * factor)), ("without", None)):
+            photo = load_photo(tmp_path / f"{name}.tif")
+            save_photo(tmp_path / f"out{target}", photo.pixels, like=photo)
+            with Image.open(tmp_path / f"out{target}") as written:
+                found = written.info.get("dpi")
+            assert found == (None if expected is None else pytest.approx(expected, abs=0.6))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [(b"tEXt", b"Comment\0von J\xfcrgen"), (b"tEXt", "Comment\0von Jürgen".encode())],
+    ids=["Latin-1", "UTF-8"],
+)
+def test_a_comment_keeps_its_letters_in_a_jpeg(tmp_path: Path, row: tuple[bytes, bytes]) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "in.png")
+    data = (tmp_path / "in.png").read_bytes()
+    (tmp_path / "in.png").write_bytes(data[:33] + chunk(*row) + data[33:])
+    photo = load_photo(tmp_path / "in.png")
+    assert (0xFE, "von Jürgen".encode()) in segments(encode_jpeg(photo.pixels, like=photo))
+
+
 def test_coefficients_carry_what_pixels_do(tmp_path: Path) -> None:
     photo = load_photo(source(tmp_path, "jpg", "RGB", 6))
     whole = encode_jpeg(photo.pixels, 90, photo)

@@ -232,3 +232,17 @@ def test_listing_encodings_does_not_load_jpeglib() -> None:
 def test_records_compare_by_value() -> None:
     assert Jpeg(90) == Jpeg(90, "4:2:0") != replace(Jpeg(90), quality=91)
     assert Png() == Png()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_missing_end_marker_is_no_matter_and_nothing_is_printed(
+    capfd: pytest.CaptureFixture[str], progressive: bool
+) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, "JPEG", progressive=progressive)
+    whole, cut = JpegCoefficients.from_bytes(buffer.getvalue()), JpegCoefficients.from_bytes(buffer.getvalue()[:-2])
+    for one, other in zip(whole.components, cut.components, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ImageFileError, match="truncated"):
+        JpegCoefficients.from_bytes(buffer.getvalue()[:-200])
+    assert capfd.readouterr() == ("", "")

@@ -50,6 +50,16 @@ def test_two_ways_to_write_one_name_keep_apart(tmp_path: Path) -> None:
     assert len({unicodedata.normalize("NFC", job.outputs.photo.name) for job in jobs}) == 2
 
 
+@pytest.mark.parametrize("photos", [("a.JPG", "a.jpg"), ("\u00e4.png", "a\u0308.png"), ("A.png", "a.png", "a.jpg")])
+def test_names_that_some_file_systems_take_for_one_keep_apart(tmp_path: Path, photos: tuple[str, ...]) -> None:
+    """A folder on Linux may hold them side by side; where it cannot, there is one photo."""
+    touch(tmp_path / "in", *photos)
+    jobs = collect([tmp_path / "in"], tmp_path / "out")
+    names = [unicodedata.normalize("NFC", path.name).casefold() for job in jobs for path in job.outputs]
+    assert len(set(names)) == len(names) == 4 * len(list((tmp_path / "in").iterdir()))
+    assert collect([tmp_path / "in"], tmp_path / "out") == jobs, "a second run finds what the first has done"
+
+
 def test_a_result_does_not_replace_another_photo(tmp_path: Path) -> None:
     touch(tmp_path / "in", "a.jpg")
     touch(tmp_path, "a.figure.png")
