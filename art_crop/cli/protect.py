@@ -102,8 +102,8 @@ def protect(
     A JPEG's encoder changes pixels as well: of its file the report says how many of them are within the threshold.
     """
     with errors_as_sentences():
-        from art_crop.attacks.color_variance import PerceptualAttack
-        from art_crop.checks import check_int, check_number
+        from art_crop.attacks.color_variance import CONDITIONS, PerceptualAttack
+        from art_crop.checks import check_choice, check_int, check_number
         from art_crop.errors import InvalidInputError
         from art_crop.pipeline import Settings, names_a_file
         from art_crop.pipeline.craft import attack_class
@@ -111,6 +111,7 @@ def protect(
         from art_crop.pipeline.run import job_model
         from art_crop.pipeline.target import load_models
 
+        check_choice(condition, "--condition", tuple(CONDITIONS))
         check_number(threshold, "--threshold", above=0, at_most=255)
         if jpeg is None and names_a_file(out_path) and out_path.suffix.lower() != ".png":
             raise InvalidInputError(f"out: {out_path} is the name of a JPEG, for which a quality is needed (--jpeg)")

@@ -201,7 +201,8 @@ def _change(ax: Axes, original: Pixels, written: Pixels) -> None:
 def _threshold(ax: Axes, bound: NDArray[np.float32]) -> None:
     picture, most = threshold_map(bound, _SIDE)
     ax.imshow(picture)
-    _title(ax, "largest change allowed", f"dark 0, light {most:.1f} levels or more, at most {bound.max():.0f}", _QUIET)
+    most_of_all = "" if most >= bound.max() else f" to {bound.max():.0f}"
+    _title(ax, "threshold map", f"dark: 0, light: {most:.0f}{most_of_all} levels", _QUIET)
 
 
 def _first_labels(ax: Axes, view: LabelView, when: str) -> None:
@@ -247,7 +248,7 @@ def _numbers(ax: Axes, record: Record) -> None:
     if record.condition is not None:
         rows.insert(0, ("condition", record.condition))
     if record.within_threshold is not None:
-        rows.insert(4, ("within threshold", f"{_rounded_down(record.within_threshold)} of the pixels"))
+        rows.insert(4, ("threshold", f"{record.threshold:g}; {_rounded_down(record.within_threshold)} within the map"))
     step = min(0.092, 1 / len(rows))
     for k, (name, value) in enumerate(rows):
         for x, text, colour in ((0.02, name, _QUIET), (0.31, value, _INK)):
@@ -256,7 +257,7 @@ def _numbers(ax: Axes, record: Record) -> None:
 
 def _rounded_down(share: float) -> str:
     """A share in percent; 100% only where it is all."""
-    return "all" if share == 1 else f"{math.floor(share * 1000) / 10:.1f}%"
+    return "all pixels" if share == 1 else f"{math.floor(share * 1000) / 10:.1f}% of pixels"
 
 
 def _written_as(encoding: dict[str, Any]) -> str:

@@ -341,7 +341,7 @@ def check_classes(condition: str, classes: int) -> None:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.1 else f"{share:.2g}" if share < 1e-4 else f"{share:.2%}"
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.2%}" if share >= 1e-4 else "below 0.01%"
 
 
 def _point_and_windows(
