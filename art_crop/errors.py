@@ -13,6 +13,10 @@ class InvalidInputError(ArtCropError, ValueError):
     """An argument is not usable; the message names it and the allowed values."""
 
 
+class WrongLabelError(InvalidInputError):
+    """A classifier does not give a photo the label that it is said to have, so there is none to take from it."""
+
+
 class ImageFileError(ArtCropError):
     """A photo cannot be read, or is not safe to read."""
 

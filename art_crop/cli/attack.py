@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from art_crop.cli.console import (
-    BAD_INPUT,
-    CRASHED,
-    FAILED,
-    err,
-    errors_as_sentences,
-    in_options,
-    out,
-    steps_of,
-    tracked,
-)
-from art_crop.cli.options import DeviceOption, WeightsOption, literal, plain, say_error
-
-if TYPE_CHECKING:
-    from art_crop.pipeline import Done
+from art_crop.cli.console import errors_as_sentences
+from art_crop.cli.options import DeviceOption, WeightsOption
+from art_crop.cli.outcomes import announced_jobs, go_through, parameters
 
 EXAMPLES = """
 Examples:
@@ -44,12 +31,12 @@ Examples:
 
   art-crop attack photo.jpg --show top-left --attack gaussian-noise --param smooth=4 --eps 20
 
+  art-crop attack photo.jpg --show bottom --attack minimum-color-difference --png    # the change that looks least
+
   art-crop attack photo.jpg --below 4 --model nima-technical                         # a quality score
 
   art-crop attack photo.jpg --label other --model efficientnet-lite0                 # a classifier
 """
-
-_NAMED = 8
 
 
 def attack(
@@ -111,7 +98,10 @@ def attack(
     max_eps: Annotated[
         float | None, typer.Option(help="Largest L2 norm that --minimal tries.", show_default="a PSNR of 40 dB")
     ] = None,
-    steps: Annotated[int, typer.Option(help="Gradient steps, or rounds of the search.")] = 10,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Gradient steps, or rounds of the search.", show_default="10; 100 for attacks without --eps"),
+    ] = None,
     out_path: Annotated[
         Path,
         typer.Option(
@@ -154,10 +144,9 @@ def attack(
     """
     with errors_as_sentences():
         from art_crop.errors import InvalidInputError
-        from art_crop.pipeline import SHOWN_RATIOS, Settings, collect, make_folder, names_a_file, show_in_each
-        from art_crop.pipeline.craft import attack_class
-        from art_crop.pipeline.folder import passed_over
-        from art_crop.pipeline.run import MAX_PIXELS, model_name
+        from art_crop.pipeline import SHOWN_RATIOS, Settings
+        from art_crop.pipeline.craft import attack_class, default_steps
+        from art_crop.pipeline.run import model_name
         from art_crop.pipeline.target import load_models
 
         goals = {"--show": show, "--below": below, "--above": above, "--label": label}
@@ -177,27 +166,19 @@ def attack(
             ratios,
             eps,
             max_eps,
-            steps,
+            default_steps(attack_name) if steps is None else steps,
             jpeg,
             seed,
             score=above if below is None else below,
             direction="above" if below is None else "below",
             label=label if label in (None, "other") else _class_number(str(label)),
             attack=attack_name,
-            params=_parameters(param or []),
+            params=parameters(param or []),
             defences=tuple(defence or ()),
             flexible=not ratio,
         )
         attack_class(settings)
-        jobs = collect(photos, out_path, png=png, jpeg=jpeg is not None)
-        for job in jobs:
-            if not names_a_file(out_path) and not job.outputs.photo.stem.startswith(job.source.stem):
-                long, short = plain(job.source.name), plain(job.outputs.photo.name)
-                err.print(literal(f"note: {long} is too long a name; its results are called {short} and so on"))
-        if skipped := passed_over(photos):
-            names = [plain(path.name) + "/" * path.is_dir() for path in skipped]
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            err.print(literal(f"note: passed over, no photos by their names: {', '.join(names[:_NAMED])}{more}"))
+        jobs = announced_jobs(photos, out_path, png=png, jpeg=jpeg is not None)
         loaded, surrogate = load_models(
             model,
             target,
@@ -210,78 +191,17 @@ def attack(
         )
         if surrogate is not None:
             settings = replace(settings, surrogate=model_name(surrogate))
-        folder = out_path.expanduser()
-        make_folder(folder.parent if names_a_file(folder) else folder)
-        with steps_of(len(jobs) == 1) as progress:
-            outcomes = show_in_each(
-                jobs,
-                settings,
-                loaded,
-                surrogate=surrogate,
-                figure=not no_figure,
-                overwrite=overwrite,
-                max_pixels=MAX_PIXELS if max_pixels is None else max_pixels,
-                progress=progress,
-            )
-            done = []
-            for outcome in tracked(outcomes, len(jobs), "photos") if len(jobs) > 1 else outcomes:
-                done.append(outcome)
-                if len(jobs) > 1:
-                    _report(outcome, as_json=as_json, alone=False)
-        if len(jobs) == 1:
-            _report(done[0], as_json=as_json, alone=True)
-        if len(jobs) > 1 and not as_json:
-            _summary(done)
-        if any(outcome.crashed for outcome in done):
-            raise typer.Exit(CRASHED)
-        if any(outcome.record is None for outcome in done):
-            raise typer.Exit(BAD_INPUT)
-        if not all(outcome.record and outcome.record["success"] for outcome in done):
-            raise typer.Exit(FAILED)
-
-
-def _report(outcome: Done, *, as_json: bool, alone: bool) -> None:
-    """One photo's outcome as soon as it is known: its record or, in a folder, only what needs attention."""
-    name, record = plain(outcome.job.source), outcome.record
-    if as_json:
-        said: dict[str, Any] = {"photo": name, "error": plain(outcome.error)} if record is None else {"photo": name}
-        typer.echo(json.dumps(said | (record or {}), allow_nan=False))
-    if record is None:
-        say_error(in_options(str(outcome.error)))
-    elif alone and not as_json:
-        sentence = in_options(record["message"])
-        out.print(literal(f"{name}: {sentence}"), style="green" if record["success"] else "red")
-        if outcome.resumed:
-            out.print(
-                f"The files of an earlier run{_made_otherwise(record)} are there and untouched; "
-                "--overwrite does it again."
-            )
-        for name, key in (("salient point", "salient_point"), ("score", "score"), ("label", "name")):
-            if key in record["before"]:
-                out.print(literal(f"{name:<13}  {_short(record['before'][key])} -> {_short(record['after'][key])}"))
-        for label, key in (("not kept", "not_kept"), ("note", "notes")):
-            if record.get(key):
-                out.print(literal(f"{label:<13}  {plain(', '.join(record[key]))}"))
-        for label, path in (("photo", outcome.photo), ("record", outcome.job.outputs.record)):
-            out.print(literal(f"{label:<13}  {plain(path)}"))
-        if outcome.job.outputs.figure.exists():
-            out.print(literal(f"{'figure':<13}  {plain(outcome.job.outputs.figure)}"))
-    elif not alone and not record["success"]:
-        err.print(literal(f"{name}: {in_options(record['message'])}"))
-
-
-def _made_otherwise(record: dict[str, Any]) -> str:
-    """What of an earlier run's machine was not as this one's is: its device, torch."""
-    from importlib.metadata import version
-
-    theirs, ours = record["versions"].get("torch"), version("torch")
-    return f" (on {record['device']}, with torch {theirs})" if theirs != ours or record["device"] != "cpu" else ""
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        go_through(
+            jobs,
+            out_path,
+            settings,
+            loaded,
+            surrogate=surrogate,
+            figure=not no_figure,
+            overwrite=overwrite,
+            max_pixels=max_pixels,
+            as_json=as_json,
+        )
 
 
 def _class_number(text: str) -> int:
@@ -290,58 +210,3 @@ def _class_number(text: str) -> int:
     if not text.isdecimal() or len(text) > 9:
         raise InvalidInputError(f"--label: a class number, or other, is needed, not {text!r}")
     return int(text)
-
-
-def _parameters(given: list[str]) -> dict[str, Any]:
-    from art_crop.errors import InvalidInputError
-    from art_crop.pipeline.target import parse_value
-
-    params = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise InvalidInputError(f"--param: KEY=VALUE is needed, not {text!r}")
-        params[name.strip()] = parse_value(value)
-    return params
-
-
-def _summary(done: list[Done]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title, justify in (
-        ("photo", "left"),
-        ("outcome", "left"),
-        ("L2", "right"),
-        ("PSNR dB", "right"),
-        ("s", "right"),
-    ):
-        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    counts = dict.fromkeys(
-        ("shown", "shown already", "not shown", "reached", "reached already", "not reached", "bad"), 0
-    )
-    for outcome in done:
-        record, name = outcome.record, literal(outcome.job.source.name)
-        kind = _kind(record)
-        counts[kind] += 1
-        colour = "red" if kind.startswith("not") or kind == "bad" else "green"
-        word = f"[{colour}]{kind}[/{colour}]" + (" (earlier run)" if outcome.resumed else "")
-        if record is None:
-            table.add_row(name, word)
-        else:
-            psnr = record["change"]["psnr_db"]
-            shown = "-" if psnr is None else f"{psnr:.1f}"
-            table.add_row(name, word, f"{record['change']['l2']:.3f}", shown, f"{record['seconds']:.1f}")
-    out.print(table)
-    listed = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-    out.print(literal(f"{len(done)} photos: {listed}; results in {plain(done[0].job.outputs.photo.parent)}"))
-
-
-def _kind(record: dict[str, Any] | None) -> str:
-    if record is None:
-        return "bad"
-    word = "shown" if record.get("task", "saliency") == "saliency" else "reached"
-    if not record["success"]:
-        return f"not {word}"
-    return f"{word} already" if record["unchanged"] else word

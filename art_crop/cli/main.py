@@ -22,6 +22,7 @@ from art_crop.cli import demo as demo_command
 from art_crop.cli import distil as distil_command
 from art_crop.cli import models as models_command
 from art_crop.cli import plugins as plugins_command
+from art_crop.cli import protect as protect_command
 from art_crop.cli.console import BAD_INPUT, FAILED, err
 from art_crop.errors import PluginWarning
 from art_crop.process import prepare_process, temporary_folder
@@ -41,6 +42,8 @@ Examples:
   art-crop demo
 
   art-crop attack photo.jpg --show 0.1,0.7,0.5,0.95
+
+  art-crop protect photo.jpg
 
   art-crop models list
 
@@ -80,6 +83,7 @@ for name, module in (
     ("crop", crop_command),
     ("demo", demo_command),
     ("distil", distil_command),
+    ("protect", protect_command),
     ("plugins", plugins_command),
 ):
     function = getattr(module, name)

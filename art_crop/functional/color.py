@@ -26,6 +26,8 @@ _XYZ_FROM_RGB = (
 _WHITE_D65 = (0.95047, 1.0, 1.08883)
 _LINEAR_BELOW, _SLOPE, _OFFSET = 0.008856, 7.787, 16 / 116
 """Where f of CIELAB is a line instead of a cube root; CIE 15's fractions rounded as scikit-image has them."""
+_STRIP_PIXELS = 1 << 18
+"""A photo's colour variance is computed in strips of so many pixels: whole, 12 megapixels would take 3 GB."""
 
 
 def srgb_to_linear(rgb: Tensor) -> Tensor:
@@ -149,9 +151,27 @@ def color_variance(rgb: Tensor, *, window: int = 5, sigma: float = 1.0) -> Tenso
         raise InvalidInputError(
             f"photos of at least {window} x {window} pixels are needed for a window of {window}, not {width} x {height}"
         )
-    lab, radius = srgb_to_lab(rgb), window // 2
+    radius = window // 2
+    rows = max(1, _STRIP_PIXELS // width)
+    strips = [_summed_differences(rgb, top, min(top + rows, height), radius, sigma) for top in range(0, height, rows)]
+    total = torch.cat(strips, dim=1)
+    counts = [
+        (torch.arange(side, device=rgb.device) + radius + 1).clamp_max(side)
+        - (torch.arange(side, device=rgb.device) - radius).clamp_min(0)
+        for side in (height, width)
+    ]
+    deviation = _safe_sqrt(total / (counts[0][:, None] * counts[1] - 1))[:, None]
+    greatest = deviation.amax((2, 3), keepdim=True)
+    return deviation / torch.where(greatest > 0, greatest, torch.ones_like(greatest))
+
+
+def _summed_differences(rgb: Tensor, top: int, bottom: int, radius: int, sigma: float) -> Tensor:
+    """Sum (dE(p, q) G(q - p))^2 over each window, for the pixels p of some rows: (N, bottom - top, W)."""
+    first_row = max(0, top - radius)
+    lab = srgb_to_lab(rgb[..., first_row : bottom + radius, :])
+    height, width = lab.shape[-2:]
     total = lab.new_zeros(len(lab), height, width)
-    for down in range(radius + 1):
+    for down in range(min(radius, height - 1) + 1):
         for right in range(-radius, radius + 1):
             if down == 0 and right <= 0:
                 continue  # the pixel itself, and pairs that come from the other side
@@ -162,14 +182,7 @@ def color_variance(rgb: Tensor, *, window: int = 5, sigma: float = 1.0) -> Tenso
             squared = (ciede2000(lab[first], lab[second]) * weight) ** 2
             total[first] += squared
             total[second] += squared
-    counts = [
-        (torch.arange(side, device=lab.device) + radius + 1).clamp_max(side)
-        - (torch.arange(side, device=lab.device) - radius).clamp_min(0)
-        for side in (height, width)
-    ]
-    deviation = _safe_sqrt(total / (counts[0][:, None] * counts[1] - 1))[:, None]
-    greatest = deviation.amax((2, 3), keepdim=True)
-    return deviation / torch.where(greatest > 0, greatest, torch.ones_like(greatest))
+    return total[:, top - first_row : bottom - first_row]
 
 
 def color_metric(rgb: Tensor, *, step: float = 1 / 255) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from art_crop.attacks.base import PhotoAttack
+from art_crop.attacks.color_variance import color_threshold
+from art_crop.attacks.constraints import PerPixelBound
 from art_crop.attacks.space import CoefficientSpace
 from art_crop.errors import ImageFileError, InvalidInputError
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
@@ -22,13 +25,16 @@ from art_crop.images import JpegCoefficients, Photo, apply_orientation, decode_r
 from art_crop.images.encoding import EncodedImage, Encoding, Jpeg
 from art_crop.models.cropper import Cropper
 from art_crop.models.jpeg_path import draft_scale
-from art_crop.objectives import Objective
+from art_crop.objectives import LabelOut, Objective
 from art_crop.pipeline.record import Settings
 from art_crop.plugins.registry import load_attack
 
-__all__ = ["Attempt", "Crafter", "attack_class", "default_max_eps"]
+__all__ = ["Attempt", "Crafter", "attack_class", "default_max_eps", "default_steps", "has_budget"]
 
+STEPS = 10
 _GROWTH = 1.5
+_GAPS = 0.5, 0.8, 0.95
+"""Confidence gaps that are tried one after the other where a label comes back in a lossy file."""
 _LEAST_PSNR = 40.0
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
@@ -40,7 +46,8 @@ class Attempt:
 
     encoded: EncodedImage
     eps: float
-    """L2 budget that it was given, pixels in [0, 1]; 0: unchanged."""
+    """L2 budget that it was given or, where an attack has none, the norm of its change, pixels in [0, 1]; 0: unchanged.
+    """
     success: bool
     """What the model that decides says before the photo is written."""
     gradients: int
@@ -49,6 +56,8 @@ class Attempt:
     """For moved coefficients, the file without the moves."""
     own: bool = False
     """What is not moved are the photo's own coefficients: the encoder has added no loss."""
+    note: str = ""
+    """What the attack says of this photo."""
 
 
 def default_max_eps(width: int, height: int) -> float:
@@ -101,6 +110,9 @@ class Crafter:
     def attempts(self, objective: Objective) -> Iterator[Attempt]:
         """Changed photos, gentlest first; the last one is written where none holds."""
         settings = self.settings
+        if not has_budget(settings):
+            yield from self._without_budget(objective)
+            return
         most = settings.max_eps or default_max_eps(*self.size)
         if settings.eps is not None:
             yield self._attack(objective, settings.eps, minimal=False)
@@ -115,33 +127,67 @@ class Crafter:
             eps = min(most, eps * _GROWTH)
             yield self._attack(objective, eps, minimal=False)
 
+    @cached_property
+    def bound(self) -> NDArray[np.float32] | None:
+        """The largest change of each pixel in grey levels, (H, W), where the settings give a threshold."""
+        if self.settings.threshold is None:
+            return None
+        shape = {name: value for name, value in self.settings.params.items() if name in ("window", "sigma")}
+        x = torch.from_numpy(np.ascontiguousarray(self.photo.pixels.transpose(2, 0, 1)))[None].float() / 255
+        bound: NDArray[np.float32] = color_threshold(x, self.settings.threshold, **shape).bound[0, 0].numpy()
+        return bound
+
     # -- the pieces ----------------------------------------------------------------------------------------------------
 
-    def _attack(self, objective: Objective, eps: float, *, minimal: bool) -> Attempt:
-        by_coefficients = self._decoder_scale()
+    def _without_budget(self, objective: Objective) -> Iterator[Attempt]:
+        """The photo of an attack whose limits are others; stricter ones where a lossy file gives the label back."""
+        if self.settings.eps is not None or self.settings.max_eps is not None:
+            name = "max_eps" if self.settings.eps is None else "eps"
+            raise InvalidInputError(f"{name}: {self.settings.attack} has no budget; its limits are its parameters")
+        attempt = self._attack(objective, None, minimal=False)
+        yield attempt
+        if not isinstance(objective, LabelOut) or not self.encoding.lossy:
+            return
+        for gap in _GAPS:
+            if attempt.success and gap > objective.confidence_gap:
+                stricter = LabelOut(objective.labels, k=objective.k, loss=objective.loss, confidence_gap=gap)
+                attempt = self._attack(stricter, None, minimal=False)
+                yield attempt
+
+    def _attack(self, objective: Objective, eps: float | None, *, minimal: bool) -> Attempt:
+        # Coefficients are moved under a budget; what has none makes pixels.
+        by_coefficients = 0 if eps is None else self._decoder_scale()
         through = self.encoding if isinstance(self.encoding, Jpeg) and not by_coefficients else None
         attack = self._made(eps, minimal=minimal, seen_through=through)
+        if eps is None and isinstance(objective, LabelOut):  # with the attack's own loss
+            objective = LabelOut(
+                objective.labels,
+                k=objective.k,
+                loss=getattr(attack, "loss", objective.loss),
+                confidence_gap=objective.confidence_gap,
+            )
         unmoved = None
         if by_coefficients and isinstance(attack, PhotoAttack):
             encoded, unmoved, spent = self._move_coefficients(attack, objective, by_coefficients)
         else:
             changed = self._move_pixels(attack, objective)
             encoded = self.encoding.encode(changed, self.photo)
-            spent = float(attack.results[0].l2) if getattr(attack, "results", None) else eps
+            spent = float(attack.results[0].l2) if getattr(attack, "results", None) else eps or 0.0
         results = getattr(attack, "results", None)
         found = results[0] if results else None
         success = self._holds(encoded.decoded, objective) if found is None else found.success
         return Attempt(
             encoded,
-            spent if minimal else eps,
+            spent if minimal or eps is None else eps,
             success,
             getattr(found, "gradients", 0),
             getattr(found, "queries", 0),
             unmoved,
             own=unmoved is not None and self._own_coefficients is not None,
+            note=getattr(found, "note", ""),
         )
 
-    def _made(self, eps: float, *, minimal: bool, seen_through: Jpeg | None) -> Any:
+    def _made(self, eps: float | None, *, minimal: bool, seen_through: Jpeg | None) -> Any:
         """The attack by its name, on models that see photos through the encoder where that is lossy."""
         kind = attack_class(self.settings)
         known = list(getattr(kind, "attack_params", []))
@@ -152,6 +198,10 @@ class Crafter:
         params |= {"minimal": minimal} if minimal else {}
         params |= {"max_iter": self.settings.steps} if self.settings.steps is not None else {}
         params |= {"success_oracle": target} if self.source is not self.target else {}
+        if "threshold" in known and self.settings.threshold is not None:
+            params["threshold"] = self.settings.threshold / 255
+        elif self.bound is not None:
+            params["constraint"] = PerPixelBound(self.bound / 255)
         chosen = {name: value for name, value in params.items() if name in known} | dict(self.settings.params)
         if minimal and "minimal" not in known:
             raise InvalidInputError(f"eps: {self.settings.attack} cannot search the smallest change; give a budget")
@@ -258,6 +308,27 @@ def attack_class(settings: Settings) -> Any:
                 f"param: {settings.attack} has no parameter {name!r}; {hint}it has {', '.join(known)}"
             )
     return kind
+
+
+def has_budget(settings: Settings) -> bool:
+    """Whether the attack keeps to a norm; some have limits of another kind."""
+    return "eps" in getattr(attack_class(settings), "attack_params", ["eps"])
+
+
+def default_steps(attack: str) -> int:
+    """Give the steps that are taken unless another number is asked for: 10, or an attack's own where it has no budget.
+
+    Raises:
+        InvalidInputError: No such attack.
+    """
+    kind = load_attack(attack)
+    if "eps" not in getattr(kind, "attack_params", ["eps"]):
+        for base in kind.__mro__:
+            made = vars(base).get("__init__")
+            named = {} if made is None else inspect.signature(made).parameters
+            if "max_iter" in named:
+                return int(named["max_iter"].default)
+    return STEPS
 
 
 def _through_jpeg(model: Any, encoding: Jpeg) -> Any:

@@ -6,6 +6,7 @@ Drawn by matplotlib without pyplot, so that no window system and no global state
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 import warnings
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from art_crop.geometry import Region, Window
 from art_crop.models.cropper import FilePrediction
 from art_crop.pipeline.goals import CropView, LabelView, View
-from art_crop.pipeline.picture import SaliencyMap, amplified_change, overlay, thumbnail
+from art_crop.pipeline.picture import SaliencyMap, amplified_change, overlay, threshold_map, thumbnail
 from art_crop.pipeline.record import Record
 
 if TYPE_CHECKING:
@@ -38,7 +39,11 @@ Pixels = NDArray[np.uint8]
 
 
 def draw_figure(
-    record: Record, original: Pixels, written: Pixels, maps: tuple[SaliencyMap | None, SaliencyMap | None]
+    record: Record,
+    original: Pixels,
+    written: Pixels,
+    maps: tuple[SaliencyMap | None, SaliencyMap | None],
+    bound: NDArray[np.float32] | None = None,
 ) -> bytes:
     """PNG bytes of the figure.
 
@@ -47,6 +52,7 @@ def draw_figure(
         original: Upright photo, uint8 (H, W, 3).
         written: The file's pixels, of the same shape.
         maps: Saliency of the original file and of the written one; None where the model gives none.
+        bound: Largest change of each pixel (H, W) in grey levels, where there is one.
     """
     from matplotlib.figure import Figure
 
@@ -55,7 +61,8 @@ def draw_figure(
     message = textwrap.wrap(record.message, 150)
     head = 0.5 + 0.24 * len(message)
     cropped = isinstance(record.before, CropView)
-    height = head + panel + 2 * _TITLE + (panel + _TITLE + _STRIP + 0.2 if cropped else _NUMBERS)
+    lower = panel if cropped else max(_NUMBERS - 0.2, 0.0 if bound is None else panel)
+    height = head + panel + 2 * _TITLE + lower + (_TITLE + _STRIP + 0.2 if cropped else 0.2)
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
 
     def axes(left: float, top: float, wide: float, high: float) -> Axes:
@@ -84,7 +91,16 @@ def draw_figure(
         _title(ax, f"saliency {when}", f"peak at {view.salient_point[0]}, {view.salient_point[1]}", _QUIET)
     right = _MARGIN + 2 * (column + _GAP)
     _change(axes(right, head + _TITLE, column, panel), original, written)
-    _numbers(axes(right, head + panel + 2 * _TITLE, column, panel if cropped else _NUMBERS - 0.2), record)
+    top = head + panel + 2 * _TITLE
+    _numbers(axes(right, top, column, lower), record)
+    if bound is not None:
+        _threshold(axes(_MARGIN + column + _GAP, top, column, panel), bound)
+    for k, view in enumerate((record.before, record.after)):
+        if isinstance(view, LabelView):
+            beside = bound is None  # each below its photo; else one above the other, and the threshold map beside them
+            high = 1.25
+            place = (k * (column + _GAP), 0.0) if beside else (0.0, k * (high + _TITLE))
+            _first_labels(axes(_MARGIN + place[0], top + place[1], column, high), view, ("before", "after")[k])
     if isinstance(record.before, CropView) and isinstance(record.after, CropView):
         _crops(axes, record, original, written, head + 2 * panel + 3 * _TITLE)
     return _figure_bytes(figure)
@@ -182,6 +198,31 @@ def _change(ax: Axes, original: Pixels, written: Pixels) -> None:
     _title(ax, f"change, enlarged ×{scale}" if scale else "no change", where, _QUIET)
 
 
+def _threshold(ax: Axes, bound: NDArray[np.float32]) -> None:
+    picture, most = threshold_map(bound, _SIDE)
+    ax.imshow(picture)
+    most_of_all = "" if most >= bound.max() else f" to {bound.max():.0f}"
+    _title(ax, "threshold map", f"dark: 0, light: {most:.0f}{most_of_all} levels", _QUIET)
+
+
+def _first_labels(ax: Axes, view: LabelView, when: str) -> None:
+    """A classifier's first classes as bars; the one in question in a colour of its own."""
+    names = [textwrap.shorten(one.name, 44, placeholder=" …") for one in view.top]
+    colours = [COLOURS[0] if one.label == view.goal_label else COLOURS[1] for one in view.top]
+    for k, (one, name, colour) in enumerate(zip(view.top, names, colours, strict=True)):
+        ax.barh(k, one.probability, height=0.82, color=colour)
+        ax.text(0.01, k, f"{one.probability:.1%}  {name}", fontsize=9.5, va="center", color=_INK, parse_math=False)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(max(len(names), 5) - 0.5, -0.5)
+    ax.set_facecolor("#F1F3F4")
+    rank = "" if view.rank <= len(names) else f"{_short(view.goal_name)} is number {view.rank}"
+    _title(ax, f"first labels {when}", rank, _QUIET)
+
+
+def _short(name: str) -> str:
+    return textwrap.shorten(name, 30, placeholder=" …")
+
+
 def _numbers(ax: Axes, record: Record) -> None:
     """The figures of the record, as a small table."""
     change = record.change
@@ -190,7 +231,10 @@ def _numbers(ax: Axes, record: Record) -> None:
         ("largest change", f"{change.linf * 255:.0f} of 255 levels"),
         ("PSNR", "∞ (equal)" if change.psnr_db is None else f"{change.psnr_db:.1f} dB"),
         ("SSIM", "–" if change.ssim is None else f"{change.ssim:.5f}"),
-        ("CIEDE2000", f"{change.ciede2000_mean:.3f} mean, {change.ciede2000_p95:.3f} at 95%"),
+        (
+            "CIEDE2000",
+            f"{change.ciede2000_mean:.3f} mean, {change.ciede2000_p95:.3f} at 95%, L2 {change.ciede2000_l2:.1f}",
+        ),
         ("written as", _written_as(record.encoding)),
         ("photo", f"{record.width} × {record.height} px"),
         ("model", f"{record.model}  {(record.weights_sha256 or '')[:8]}"),
@@ -201,10 +245,19 @@ def _numbers(ax: Axes, record: Record) -> None:
         rows.insert(1, ("before encoding", f"{record.l2_before_encoding:.3f}"))
     if isinstance(record.after, CropView) and record.after.symmetric:
         rows.append(("symmetric", "yes: crops are centred"))
+    if record.condition is not None:
+        rows.insert(0, ("condition", record.condition))
+    if record.within_threshold is not None:
+        rows.insert(4, ("threshold", f"{record.threshold:g}; {_rounded_down(record.within_threshold)} within the map"))
     step = min(0.092, 1 / len(rows))
     for k, (name, value) in enumerate(rows):
         for x, text, colour in ((0.02, name, _QUIET), (0.31, value, _INK)):
             ax.text(x, 0.98 - k * step, text, fontsize=11.5, color=colour, va="top", parse_math=False)
+
+
+def _rounded_down(share: float) -> str:
+    """A share in percent; 100% only where it is all."""
+    return "all pixels" if share == 1 else f"{math.floor(share * 1000) / 10:.1f}% of pixels"
 
 
 def _written_as(encoding: dict[str, Any]) -> str:
@@ -242,7 +295,7 @@ def _cut(pixels: Pixels, window: Window) -> Pixels:
 
 def _verdict(record: Record, view: View) -> str:
     if isinstance(view, LabelView):
-        return f"{view.name}, {view.probability:.0%}"
+        return f"{_short(view.name)}, {view.probability:.0%}"
     if not isinstance(view, CropView):
         return f"score {view.score:.4g}"
     if record.ratios is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from art_crop.datasets.folder import EXTENSIONS, Folder
-from art_crop.errors import ArtCropError, InvalidInputError, describe
+from art_crop.errors import ArtCropError, InvalidInputError, WrongLabelError, describe
 from art_crop.pipeline.outputs import Outputs, finished, names_a_file
 from art_crop.pipeline.record import Settings
 from art_crop.pipeline.run import MAX_PIXELS, provenance, run_job
@@ -44,6 +44,8 @@ class Done:
     """An earlier run had done it."""
     crashed: bool = False
     """The error is a bug of the model, the attack or this package, and not of the photo or of what was asked."""
+    skipped: bool = False
+    """Nothing is wrong with the photo, but it has not the label that was to be taken from it."""
 
     @property
     def photo(self) -> Path:
@@ -197,7 +199,8 @@ def _one(
     except ArtCropError as error:
         # Of many photos one must be named; most errors do.
         text = str(error)
-        return Done(job, None, text if job.source.name in text else f"{job.source}: {text}")
+        text = text if job.source.name in text else f"{job.source}: {text}"
+        return Done(job, None, text, skipped=isinstance(error, WrongLabelError))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin's model may even end the process

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from art_crop.errors import InvalidInputError
+from art_crop.attacks.color_variance import CONDITIONS
+from art_crop.errors import InvalidInputError, WrongLabelError
 from art_crop.geometry import Region, Window, crop_window, window_contains
 from art_crop.objectives import (
     BoxOutput,
@@ -28,7 +29,19 @@ from art_crop.objectives import (
 )
 from art_crop.objectives.crops import windows_of
 
-__all__ = ["SHOWN_RATIOS", "CropView", "Goal", "Label", "LabelView", "Score", "ScoreView", "ShowRegion", "View"]
+__all__ = [
+    "SHOWN_RATIOS",
+    "CropView",
+    "Goal",
+    "Label",
+    "LabelView",
+    "RankedLabel",
+    "Score",
+    "ScoreView",
+    "ShowRegion",
+    "View",
+    "check_classes",
+]
 
 SHOWN_RATIOS = (0.56, 1.0)
 """Ratios (height / width) that are asked for, and drawn, unless others are named: a wide preview and a square."""
@@ -59,8 +72,17 @@ class ScoreView:
 
 
 @dataclass(frozen=True)
+class RankedLabel:
+    """One of a classifier's first classes."""
+
+    label: int
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
 class LabelView:
-    """What a classifier makes of a file: its first class, how sure it is, and the rank of the class in question."""
+    """What a classifier makes of a file: its first classes, how sure it is, and where the class in question stands."""
 
     label: int
     name: str
@@ -68,6 +90,12 @@ class LabelView:
     rank: int
     """Of the class that the goal speaks of; 1 is the first."""
     success: bool
+    goal_label: int
+    """The class that the goal speaks of."""
+    goal_name: str
+    goal_probability: float
+    top: tuple[RankedLabel, ...]
+    """The first five, or as many as there are."""
 
 
 View = CropView | ScoreView | LabelView
@@ -237,33 +265,83 @@ class Score(Goal):
 
 @dataclass(frozen=True)
 class Label(Goal):
-    """A class that must be the first (``wanted``), or must no longer be."""
+    """A class that must be the first (``wanted``), or must no longer be, under one of the attacks' conditions."""
 
     label: int
     wanted: bool
     names: tuple[str, ...] = ()
+    condition: str | None = None
     task: ClassVar[str] = "classification"
 
     def objective(self) -> Objective:
         """Make the objective for one photo."""
-        return LabelIs([self.label]) if self.wanted else LabelOut([self.label])
+        if self.wanted:
+            return LabelIs([self.label])
+        return LabelOut([self.label], **CONDITIONS[self.condition or "top1"])
 
     def view(self, output: Any) -> LabelView:
-        """Read the first class, and the rank of the one in question."""
+        """Read the first classes, and the rank of the one in question."""
         logits = output[0].double()
-        first = int(logits.argmax())
         order = logits.sort(descending=True, stable=True).indices.tolist()
-        success = bool(self.objective()(output).success[0])
-        probability = float(logits.softmax(0)[first])
-        return LabelView(first, self._name(first), probability, order.index(self.label) + 1, success)
+        shares = logits.softmax(0).tolist()
+        top = tuple(RankedLabel(label, self._name(label), shares[label]) for label in order[:5])
+        return LabelView(
+            top[0].label,
+            top[0].name,
+            top[0].probability,
+            order.index(self.label) + 1,
+            bool(self.objective()(output).success[0]),
+            self.label,
+            self._name(self.label),
+            shares[self.label],
+            top,
+        )
+
+    def check(self, output: Any) -> None:
+        """Raise WrongLabelError where a condition is about a label that the model does not give in the first place.
+
+        And InvalidInputError where the condition needs more classes than the model has.
+        """
+        if self.condition is None:
+            return
+        check_classes(self.condition, output.shape[1])
+        view = self.view(output)
+        if view.rank != 1:
+            raise WrongLabelError(
+                f"skipped: the model says {view.name} ({view.probability:.0%}) and not {view.goal_name} "
+                f"({_percent(view.goal_probability)}), so there is no label to take from it"
+            )
 
     def words(self, view: LabelView) -> tuple[str, str]:
         """Say what the label is."""
-        now = f"the label is {view.name}"
-        return now, f"{now}" if self.wanted else f"the label is still {view.name}"
+        now, name = f"the label is {view.name}", view.goal_name
+        if self.wanted:
+            return now, now
+        if view.rank == 1:
+            return now, f"the label is still {view.name}"
+        if self.condition == "top5":
+            return f"{now}, and {name} is none of the first five", f"{now}, but {name} is still number {view.rank}"
+        if self.condition == "top1-50":
+            shares = f"{now} with {_percent(view.probability)}"
+            own = f"{name} has {_percent(view.goal_probability)}"
+            return f"{shares}, and {own}", f"{shares}, but {own}, more than half of it"
+        return now, now
 
     def _name(self, label: int) -> str:
         return self.names[label] if label < len(self.names) else str(label)
+
+
+def check_classes(condition: str, classes: int) -> None:
+    """Raise InvalidInputError where a model has so few classes that the condition cannot be met."""
+    places = CONDITIONS[condition].get("k", 1)
+    if places >= classes:
+        raise InvalidInputError(
+            f"condition: {condition} needs a model of more than {places} classes, and this one has {classes}"
+        )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.2%}" if share >= 1e-4 else "below 0.01%"
 
 
 def _point_and_windows(

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from art_crop.functional.color import srgb_to_linear
 
-__all__ = ["Change", "l2", "measure_change"]
+__all__ = ["Change", "l2", "measure_change", "share_within"]
 
 Pixels = NDArray[np.uint8]
 
@@ -51,6 +51,8 @@ class Change:
     """None: a side is below 11 px."""
     ciede2000_mean: float
     ciede2000_p95: float
+    ciede2000_l2: float
+    """L2 norm of the map of colour differences."""
 
 
 def measure_change(original: Pixels, written: Pixels) -> Change:
@@ -72,6 +74,7 @@ def measure_change(original: Pixels, written: Pixels) -> Change:
         for band in cores.map(partial(_band, original, written), range(0, height, _TILE)):
             squares, largest, lost = squares + band.squares, max(largest, band.largest), lost + band.lost
             colours.extend(band.colours)
+    colour_norm = math.sqrt(sum(float(np.square(part, dtype=np.float64).sum()) for part in colours))
     mean, p95 = _mean_and_p95(colours, height * width)
     valid = (height - 2 * _REACH) * (width - 2 * _REACH) * 3
     return Change(
@@ -81,7 +84,18 @@ def measure_change(original: Pixels, written: Pixels) -> Change:
         ssim=None if min(height, width) <= 2 * _REACH else 1 - lost / valid,
         ciede2000_mean=mean,
         ciede2000_p95=p95,
+        ciede2000_l2=colour_norm,
     )
+
+
+def share_within(original: Pixels, written: Pixels, bound: NDArray[np.float32]) -> float:
+    """Share of the pixels no channel of which has changed by more than a bound (H, W), in grey levels."""
+    within = 0
+    for top in range(0, len(original), _TILE):
+        rows = slice(top, top + _TILE)
+        changes = np.abs(written[rows].astype(np.int16) - original[rows]).max(2)
+        within += int(np.count_nonzero(changes <= bound[rows] + 1e-3))  # what float32 makes of a whole level
+    return within / bound.size
 
 
 class _Band(NamedTuple):

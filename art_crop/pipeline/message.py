@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from art_crop.images.encoding import Encoding, Jpeg
 from art_crop.pipeline.craft import Attempt
 from art_crop.pipeline.goals import CropView, Goal, View
@@ -11,7 +13,14 @@ __all__ = ["explain"]
 
 
 def explain(
-    goal: Goal, before: View, after: View, attempt: Attempt, change: Change, encoding: Encoding, *, one_budget: bool
+    goal: Goal,
+    before: View,
+    after: View,
+    attempt: Attempt,
+    change: Change,
+    encoding: Encoding,
+    *,
+    limit: Literal["eps", "max_eps", "threshold", None],
 ) -> str:
     """Say what happened and why.
 
@@ -22,7 +31,7 @@ def explain(
         attempt: The photo behind that file.
         change: The file's distance from the original.
         encoding: How it is written.
-        one_budget: One L2 norm was asked for, not the smallest that succeeds.
+        limit: The setting that more could be had of; None: steps alone.
     """
     shown, hidden = goal.words(after)
     centred = isinstance(after, CropView) and after.symmetric
@@ -41,7 +50,9 @@ def explain(
         was = isinstance(before, CropView) and before.symmetric and not centred
         note = "; the cropper took the photo for mirror-symmetric, and no longer does" if was else ""
         return f"Done: {shown} now ({size}{note})."
-    larger = f"Try a larger {'eps' if one_budget else 'max_eps'}"
+    if attempt.note:
+        return f"Failed: {hidden}; {attempt.note} ({size})."
+    larger = f"Try a larger {limit}" if limit else "Try more steps"
     png = ", or a PNG, for which a smaller change is enough: --png (png=True)" if encoding.lossy else ""
     if centred:
         return (
@@ -53,4 +64,5 @@ def explain(
             f"Failed: {hidden}; the search saw it succeed, but the file does not hold it ({size}). {larger}, a higher "
             f"quality{png}."
         )
-    return f"Failed: {hidden} ({size}). {larger}, {'more steps' if png else 'or more steps'}{png}."
+    steps = ("" if png else " or") + " more steps" if limit else ""
+    return f"Failed: {hidden} ({size}). {larger}{',' if steps else ''}{steps}{png}."

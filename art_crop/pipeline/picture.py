@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["SaliencyMap", "amplified_change", "overlay", "thumbnail"]
+__all__ = ["SaliencyMap", "amplified_change", "overlay", "threshold_map", "thumbnail"]
 
 _STRIP_PIXELS = 500_000
 
@@ -53,6 +53,24 @@ def amplified_change(original: Pixels, written: Pixels, side: int) -> tuple[Pixe
         return np.full(difference.shape, 128, np.uint8), 0, block
     scale = max(1, int(127 / np.percentile(sizes, 99.9)))
     return np.clip(128 + difference.astype(np.int32) * scale, 0, 255).astype(np.uint8), scale, block
+
+
+def threshold_map(bound: NDArray[np.float32], side: int) -> tuple[Pixels, float]:
+    """Largest changes allowed (H, W), in grey levels, as colours: dark where they are 0, light where they are most.
+
+    Returns:
+        Picture uint8 of at most ``side`` px, and what its lightest colour stands for: all but the largest hundredth
+        are told apart.
+    """
+    from matplotlib import colormaps
+
+    scale = min(1.0, side / max(bound.shape))
+    size = (max(1, round(bound.shape[1] * scale)), max(1, round(bound.shape[0] * scale)))
+    small = np.asarray(Image.fromarray(bound).resize(size, Image.Resampling.BOX))
+    most = float(np.percentile(small, 99)) or float(small.max())
+    table = (colormaps["viridis"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+    picture: Pixels = table[(small * (255 / most if most else 0)).clip(0, 255).astype(np.uint8)]
+    return picture, most
 
 
 def _furthest(original: Pixels, written: Pixels, block: int) -> NDArray[np.int16]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import torch
 
+from art_crop.attacks.color_variance import CONDITIONS
 from art_crop.checks import check_choice, check_int, check_number
 from art_crop.errors import ImageFileError, InvalidInputError
 from art_crop.geometry import Region, check_ratios
@@ -59,7 +60,12 @@ class Settings:
         seed: Start of every random stream.
         score: Bound that a quality score must pass.
         direction: ``"below"`` or ``"above"`` that bound.
-        label: Class that must become the first; ``"other"``: any but the photo's own.
+        label: Class that must become the first; ``"other"``: any but the photo's own. With a condition, the class that
+            must be left instead; ``"other"``: the one that the target gives the photo.
+        condition: How far that class must be left: ``"top1"``, ``"top1-50"`` or ``"top5"``, as
+            :class:`~art_crop.attacks.color_variance.PerceptualAttack` has them.
+        threshold: Largest change of a pixel where the photo's colours vary most, in grey levels; elsewhere less, see
+            :func:`~art_crop.attacks.color_variance.color_threshold`. None: what the attack does by itself.
         attack: Name of the attack.
         params: Its further parameters.
         defences: Names of the defences before the target.
@@ -80,6 +86,8 @@ class Settings:
     score: float | None = None
     direction: Literal["below", "above"] = "below"
     label: int | str | None = None
+    condition: str | None = None
+    threshold: float | None = None
     attack: str = "saliency-peak-fgm"
     params: Mapping[str, Any] = field(default_factory=dict)
     defences: tuple[str, ...] = ()
@@ -98,6 +106,11 @@ class Settings:
         check_choice(self.direction, "direction", ("below", "above"))
         if self.label is not None and self.label != "other":
             check_int(self.label, "label", at_least=0)
+        check_choice(self.condition, "condition", (None, *CONDITIONS))
+        if self.condition is not None and self.label is None:
+            raise InvalidInputError("condition: it is about a label, so it needs one")
+        if self.threshold is not None:
+            check_number(self.threshold, "threshold", above=0, at_most=255)
         for name in ("eps", "max_eps"):
             if getattr(self, name) is not None:
                 check_number(getattr(self, name), name, above=0)
@@ -146,15 +159,15 @@ class Settings:
         if self.score is not None:
             return Score(self.score, self.direction)
         if self.label == "other":
-            return Label(int(output[0].argmax()), False, names)
+            return Label(int(output[0].argmax()), False, names, self.condition)
         assert isinstance(self.label, int)
         if output is not None and self.label >= output.shape[1]:
             raise InvalidInputError(f"label: this model has the classes 0 to {output.shape[1] - 1}, not {self.label}")
-        return Label(self.label, True, names)
+        return Label(self.label, self.condition is None, names, self.condition)
 
     def as_json(self) -> dict[str, Any]:
         """What of the settings stands in a record, but for the goal's own numbers."""
-        names = ("eps", "max_eps", "steps", "jpeg_quality", "seed", "attack", "surrogate")
+        names = ("eps", "max_eps", "steps", "jpeg_quality", "seed", "attack", "surrogate", "condition", "threshold")
         return {name: getattr(self, name) for name in names} | {
             "ratios": None if self.ratios is None else list(self.ratios),
             "params": dict(self.params),
@@ -166,7 +179,9 @@ class Settings:
         """The goal, where it is no region: that stands in the record in fractions."""
         if self.score is not None:
             return {self.direction: self.score}
-        return {"label": self.label} if self.label is not None else None
+        if self.label is None:
+            return None
+        return {"label": self.label} if self.condition is None else {"leave": self.label}
 
 
 @dataclass(frozen=True)
@@ -231,12 +246,18 @@ class Record:
     not_kept: tuple[str, ...] = ()
     """What of the original the written file does not have: metadata, transparency, bits."""
     notes: tuple[str, ...] = ()
-    """What is wrong with the original and did not keep it from being read."""
+    """What is wrong with the original and did not keep it from being read; what the attack says of it."""
     encoding: dict[str, Any] = field(default_factory=dict)
     """Of the written photo: format; for a JPEG quality (the nearest of libjpeg), subsampling and whether its tables are
     "standard" or the "original"'s."""
     wanted: Any = None
-    """The goal, where it is no region: {"below": bound}, {"above": bound} or {"label": class}."""
+    """The goal, where it is no region: {"below": bound}, {"above": bound}, {"label": class} or {"leave": class}."""
+    condition: str | None = None
+    """How far a class must be left: "top1", "top1-50", "top5"."""
+    threshold: float | None = None
+    """Largest change where the photo's colours vary most, in grey levels."""
+    within_threshold: float | None = None
+    """Share of the written file's pixels whose change is within the threshold map."""
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:
@@ -367,6 +388,8 @@ _SINCE: dict[str, Any] = {
     "surrogate": None,
     "wanted": None,
     "surrogate_sha256": None,
+    "condition": None,
+    "threshold": None,
 }
 """What records of before these fields meant."""
 _MISSING = object()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,10 +22,10 @@ from art_crop.images import Photo, dropped_metadata, load_photo
 from art_crop.images.coefficients import temporary_file
 from art_crop.images.encoding import EncodedImage, Jpeg, Png
 from art_crop.objectives import Objective, SaliencyOutput
-from art_crop.pipeline.craft import Attempt, Crafter
+from art_crop.pipeline.craft import Attempt, Crafter, has_budget
 from art_crop.pipeline.figure import draw_figure
 from art_crop.pipeline.goals import SHOWN_RATIOS, Goal, ShowRegion
-from art_crop.pipeline.measure import Change, l2, measure_change
+from art_crop.pipeline.measure import Change, l2, measure_change, share_within
 from art_crop.pipeline.message import explain
 from art_crop.pipeline.outputs import (
     OUT_FOLDER,
@@ -47,6 +47,7 @@ from art_crop.pipeline.record import (
     read_record,
 )
 from art_crop.pipeline.verify import Verified, verify
+from art_crop.plugins.registry import list_plugins
 
 __all__ = ["MAX_PIXELS", "job_model", "model_name", "output_of_original", "run_job", "saliency_map", "show_region"]
 
@@ -144,7 +145,8 @@ def job_model(estimator: Model, *, task: str = "saliency", white_box: bool = Tru
     kinds = (TorchEstimator,) if white_box else (TorchEstimator, BlackBox)
     if not isinstance(model, kinds) or model.task != task:
         kind = f"a {task} model with gradients" if white_box else f"a {task} model"
-        raise InvalidInputError(f"model: {kind} is needed, not {model_name(model)}")
+        known = ", ".join(sorted(one.ask_for for one in list_plugins() if one.kind == "model" and one.task == task))
+        raise InvalidInputError(f"model: {kind} is needed, not {model_name(model)}; there are: {known or 'none'}")
     if tuple(model.clip_values) != (0, 1):
         raise InvalidInputError(f"model: one with clip_values=(0, 1) is needed, not {tuple(model.clip_values)}")
     return model
@@ -195,13 +197,13 @@ def run_job(
         before = goal.view(output_before)
         crafter = Crafter(photo, settings, encoding, model, surrogate or model, progress)
         attempt, verified, change, costs = _first_that_holds(crafter, goal, figure=figure)
-        after, decoded = goal.view(verified.output), attempt.encoded.decoded
+        after, decoded, bound = goal.view(verified.output), attempt.encoded.decoded, crafter.bound
     region = goal.region if isinstance(goal, ShowRegion) else None
     written = outputs.photo if after.success else outputs.failed
     copied = attempt.own and attempt.eps == 0  # the file itself, of which nothing is lost
     record = Record(
         success=after.success,
-        message=explain(goal, before, after, attempt, change, encoding, one_budget=settings.eps is not None)
+        message=explain(goal, before, after, attempt, change, encoding, limit=_limit(settings))
         + _left_out(settings, goal),
         model=made_by["model"],
         weights_sha256=made_by["weights_sha256"],
@@ -243,15 +245,18 @@ def run_job(
         surrogate=settings.surrogate,
         surrogate_sha256=made_by["surrogate_sha256"],
         not_kept=() if copied else _not_kept(photo, attempt.encoded),
-        notes=photo.notes,
+        notes=photo.notes + ((attempt.note,) if attempt.note else ()),
         encoding=encoding.as_json() | ({"subsampling": photo.jpeg_sampling, "tables": "original"} if copied else {}),
         wanted=settings.as_json()["wanted"],
+        condition=settings.condition,
+        threshold=settings.threshold,
+        within_threshold=None if bound is None else share_within(photo.pixels, decoded, bound),
     )
     # The record first and the photo last: what a kill leaves behind is known for a part of this, and is done again.
     files = {outputs.record: json_bytes(record.to_json())}
     if figure:
         maps = tuple(saliency_map(output) for output in (output_before, verified.output))
-        files[outputs.figure] = draw_figure(record, photo.pixels, decoded, (maps[0], maps[1]))
+        files[outputs.figure] = draw_figure(record, photo.pixels, decoded, (maps[0], maps[1]), bound)
     files[written] = attempt.encoded.data
     make_folder(outputs.photo.parent)
     earlier = read_record(outputs.record)
@@ -262,6 +267,13 @@ def run_job(
     if earlier is not None:
         remove_earlier(outputs, written, earlier, source)
     return record
+
+
+def _limit(settings: Settings) -> Literal["eps", "max_eps", "threshold", None]:
+    """The setting that says how large a change may be."""
+    if has_budget(settings):
+        return "max_eps" if settings.eps is None else "eps"
+    return None if settings.threshold is None else "threshold"
 
 
 def _not_kept(photo: Photo, encoded: EncodedImage) -> tuple[str, ...]:
