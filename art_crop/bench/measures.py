@@ -89,6 +89,8 @@ TASK = TaskMeasures(
             f"abs(way) * abs(shift - 1) <= greatest(abs(way) * {AT_TARGET}, {NEAR}) + 1e-6",
         ),
         "share-over-90": Share("shift over 90%", "shift > 0.9", of_open=False),
+        "share-top-1": Share("top-1 accuracy", "rank <= 1", of_open=False),
+        "share-top-5": Share("top-5 accuracy", "rank <= 5", of_open=False),
     },
     verdict="share-at-target",
     summary=("share-at-target", "clipped mean shift"),
@@ -111,6 +113,9 @@ LABELS = {
     "psnr": "PSNR (dB)",
     "ssim": "SSIM",
     "ciede2000-mean": "CIEDE2000",
+    "ciede2000-p95": "CIEDE2000, 95th percentile",
+    "ciede2000-l2": "L2 of CIEDE2000",
+    "nima-aesthetic-score": "NIMA aesthetics",
     "shift-over-width": "shift / width",
     "ratio": "second / first peak",
     "way": "way (px)",
@@ -186,6 +191,8 @@ class Measure:
         value += 0.0
         if self.kind == "largest":  # whether a budget of 10 was kept is a question of the fifth digit
             return f"{value:.5g}"
+        if self.column == "ssim":  # which is near 1, where three digits tell little
+            return f"{value:.4f}"
         if abs(value) >= 1_000:
             return f"{value:.0f}"
         # With its zeros, so that a column's numbers have one length.

@@ -47,7 +47,7 @@ def task_sha256(content: Mapping[str, Any], scored: str, weights: Mapping[str, A
         weights: SHA-256 of the weights by what the suite calls a model.
     """
     try:
-        uses = {use["name"]: [use["plugin"], use["options"], use["defences"]] for use in content["models"]}
+        uses = {use["name"]: [use["plugin"], _options(use), use["defences"]] for use in content["models"]}
         defences = {use["name"]: [use["plugin"], use["options"]] for use in content["defences"]}
         others = {
             name: [plugin, options, [defences[one] for one in own], str(weights.get(name) or "")]
@@ -74,3 +74,8 @@ def task_sha256(content: Mapping[str, Any], scored: str, weights: Mapping[str, A
 def _role(name: str, scored: str, others: Mapping[str, Any]) -> Any:
     """A model by what it is, not by what it is called: none, the scored one, or a surrogate."""
     return "" if not name else _ITSELF if name == scored else others[name]
+
+
+def _options(use: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's options, with the JPEG that it sees photos after."""
+    return {**use["options"], **({"after_jpeg": use["after_jpeg"]} if use.get("after_jpeg") else {})}

@@ -89,6 +89,8 @@ class ModelUse(Record, frozen=True):
     plugin: Text
     options: Table = {}
     defences: Texts = ()
+    after_jpeg: Annotated[int, Meta(ge=0, le=100, description="a whole number from 0 to 100")] = 0
+    """It sees photos as after they were saved as JPEGs of this quality, with gradients; 0: as they are."""
 
 
 class Special(Record, frozen=True):
@@ -139,14 +141,17 @@ class Data(Record, frozen=True):
     dataset: Text = "folder"
     options: Table = {}
     width: Count = 640  # to which photos are resized (Lanczos), in pixels; 0: left as they are
+    height: Count = 0  # with it the photo's middle is cut to width:height first; 0: nothing is cut
     first: Wholes = (0,)
     every: Positive = 1
     selection: Annotated[Literal["paper-001", "all"], Meta(description="a text")] = "paper-001"
     selection_options: Table = {}  # of art_crop.datasets.selection.select_target
 
     def __post_init__(self) -> None:
-        """Refuse limits of the selection that are no numbers."""
+        """Refuse limits of the selection that are no numbers, and a height of photos that are left as they are."""
         super().__post_init__()
+        if self.height and not self.width:
+            raise ValueError("height: a width is needed with it")
         for name, value in self.selection_options.items():
             if name in SELECTION_OPTIONS and (isinstance(value, bool) or not isinstance(value, (int, float))):
                 raise ValueError(f"selection_options.{name}: a number is needed, not {value!r}")
@@ -187,6 +192,7 @@ class Suite(Record, frozen=True):
     paper: Text = ""
     protocol_options: Table = {}
     metrics: Texts = ()  # plugins of measures of two photos, beside what the task measures
+    optional_metrics: Texts = ()  # further ones, each left out where it cannot be loaded
     seeds: Wholes = (0,)
     threads: Positive = 1  # of torch, so that results are the same to the last bit wherever they are computed
     data: Annotated[Data, Meta(description="a table")] = Data()
@@ -196,8 +202,16 @@ class Suite(Record, frozen=True):
     requirements: Texts = ()  # distributions with plugins that it needs, as pip writes them
 
     def resolved(self) -> dict[str, Any]:
-        """Return everything the suite says, defaults filled in, as values that JSON can hold."""
-        return json.loads(canonical(to_builtins(self)))  # type: ignore[no-any-return]
+        """Return everything the suite says, defaults filled in, as values that JSON can hold.
+
+        Fields that came later are left out where they say nothing: results of earlier versions stay those of the suite.
+        """
+        content: dict[str, Any] = json.loads(canonical(to_builtins(self)))
+        later = [(content["data"], "height"), (content, "optional_metrics")]
+        for table, name in (*later, *((model, "after_jpeg") for model in content["models"])):
+            if not table[name]:
+                del table[name]
+        return content
 
     @property
     def sha256(self) -> str:

@@ -68,6 +68,7 @@ def check_suite(suite: Suite, toml: TomlFile) -> None:
     for i, metric in enumerate(suite.metrics):
         if found_plugin(toml, f"metrics[{i}]", "metric", metric):
             raise toml.error(f"metrics[{i}]", f"{metric!r} is no measure of two photos; such as psnr, ssim, linf")
+    measures = [*task.measures, *task.survival, *suite.metrics, *suite.optional_metrics]
     taken: set[tuple[str, str]] = set()
     for i, attack in enumerate(suite.attacks):
         _check_attack(attack, f"attacks[{i}]", tasks, task, toml)
@@ -85,7 +86,7 @@ def check_suite(suite: Suite, toml: TomlFile) -> None:
             if not isinstance(table.get(text, ""), str):
                 raise toml.error(f"tables[{i}].{text}", f"a text is needed, not {table[text]!r}")
         try:
-            check_table(table, [*task.measures, *suite.metrics], [attack.method for attack in suite.attacks])
+            check_table(table, measures, [attack.method for attack in suite.attacks])
         except InvalidInputError as error:
             key, _, text = str(error).partition(": ")
             raise toml.error(f"tables[{i}].{key}", text) from None

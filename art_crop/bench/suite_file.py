@@ -177,5 +177,7 @@ def _with_others(suite: Suite, instead: Mapping[str, str], toml: TomlFile) -> Su
             table.update({key: swapped(table[key]) for key in (*_MODELS, "ensemble", "skip") if key in table})
     for model in content["models"]:
         if model["name"] in instead:
-            model.update(name=instead[model["name"]], plugin=instead[model["name"]], options={}, defences=[])
+            model.update(
+                name=instead[model["name"]], plugin=instead[model["name"]], options={}, defences=[], after_jpeg=0
+            )
     return convert(content, Suite)

@@ -35,11 +35,15 @@ UNAVAILABLE = "unavailable"
 
 @dataclass(frozen=True)
 class PhotoRef:
-    """A photo by its name in the dataset, where it lies, and the SHA-256 of its bytes ("": it cannot be read)."""
+    """A photo by its name in the dataset, where it lies, and the SHA-256 of its bytes ("": it cannot be read).
+
+    With ``label``, the number of its true class, where the dataset gives one.
+    """
 
     name: str
     path: str
     sha256: str
+    label: int | None = None
 
 
 @dataclass(frozen=True)
@@ -189,4 +193,6 @@ def _refs(dataset: Any, indices: Sequence[int], name: str) -> Iterator[PhotoRef]
         except OSError:  # said where it is used, in a row of its own
             sha256 = ""
         # Absolute, for workers may have another working folder.
-        yield PhotoRef(str(item.name).encode("utf-8", "replace").decode(), str(path.absolute()), sha256)
+        label = getattr(item, "label", None)
+        label = label if isinstance(label, int) else None
+        yield PhotoRef(str(item.name).encode("utf-8", "replace").decode(), str(path.absolute()), sha256, label)

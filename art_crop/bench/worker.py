@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from art_crop.bench.scratch import Scratch
 from art_crop.bench.suite import ModelUse, Setting, Suite, canonical
@@ -124,8 +124,14 @@ class SuiteWorker:
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """The suite's measures of two photos."""
-        return {name: load_metric(name) for name in self.suite.metrics}
+        """The suite's measures of two photos; of the optional ones those that can be used here."""
+        found, blank = {name: load_metric(name) for name in self.suite.metrics}, np.zeros((64, 64, 3), np.uint8)
+        for name in self.suite.optional_metrics:
+            with suppress(ArtCropError):  # no such plugin, or its weights are not there, which a first call tells
+                metric = load_metric(name)
+                metric(blank, blank)
+                found[name] = metric
+        return found
 
     def model(self, name: str) -> Any:
         """The estimator that the suite calls so, behind its defences."""
@@ -156,7 +162,11 @@ class SuiteWorker:
             raise OtherWeightsError(
                 f"the weights of {use.name} were replaced while the run went on; choose another folder"
             )
-        return model
+        if not use.after_jpeg:
+            return model
+        if not hasattr(model, "after_jpeg"):
+            raise InvalidInputError(f"models.{use.name}.after_jpeg: {use.plugin} is no white box")
+        return model.after_jpeg(use.after_jpeg)
 
     def check(self) -> dict[str, str]:
         """Load every model and build every attack; what cannot be done is found here, before anything runs.
@@ -278,7 +288,8 @@ class SuiteWorker:
         one.row["height"], one.row["width"] = pixels.shape[:2]
         output = self._output_before(one.photo, pixels, setting)
         scored, keep = self.model(setting.scored), self.recipe.keep_images
-        one.sample = Sample(pixels, output, scored, data.selection, data.selection_options, keep)
+        rule, photo = (data.selection, data.selection_options), one.photo
+        one.sample = Sample(pixels, output, scored, *rule, keep, name=photo.name, label=photo.label)
         one.target = self.task.target(one.sample)
 
     def _change(self, group: Sequence[_Work], setting: Setting) -> None:
@@ -313,7 +324,8 @@ class SuiteWorker:
         assert one.target is not None
         assert one.changed is not None
         encoded = self.encoding.encode(one.changed)
-        verified = verify(self.model(setting.scored), self.task.objective([one.target]), encoded)
+        scored, objective = self.model(setting.scored), self.task.objective([one.target])
+        verified = verify(scored, objective, encoded)
         pixels, decoded, row = one.sample.pixels, encoded.decoded, one.row
         change = _change_of(pixels, decoded)
         outcome = self.task.outcome(one.sample, one.target, verified.output, change)
@@ -321,6 +333,8 @@ class SuiteWorker:
             **{name: float(of) for name, of in outcome.metrics.items()},
             **{name: float(of(pixels, decoded)) for name, of in self.metrics.items()},
         }
+        for name, quality in self.task.survival.items():
+            metrics[name] = float(verify(scored, objective, Jpeg(quality).encode(decoded)).success)
         if self.encoding.lossy:
             metrics["l2-before-encoding"] = _change_of(pixels, one.changed)["l2"]
         found: dict[str, Any] = {
@@ -386,7 +400,9 @@ class SuiteWorker:
         return pixels
 
     def _resized(self, pixels: Array) -> Array:
-        width = self.suite.data.width
+        width, height = self.suite.data.width, self.suite.data.height
+        if height:
+            return np.asarray(ImageOps.fit(Image.fromarray(pixels), (width, height), Image.Resampling.LANCZOS))
         if width in (0, pixels.shape[1]):
             return pixels
         height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))

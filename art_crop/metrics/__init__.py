@@ -44,6 +44,7 @@ LINF = MetricRecord("linf", "pixels in [0, 1]", "lower", (0.0, 1.0), image.linf)
 PSNR = MetricRecord("psnr", "dB", "higher", (0.0, math.inf), image.psnr)
 SSIM = MetricRecord("ssim", "", "higher", (-1.0, 1.0), image.ssim)
 CIEDE2000_MEAN = MetricRecord("ciede2000-mean", "CIEDE2000", "lower", (0.0, math.inf), image.ciede2000_mean)
+CIEDE2000_L2 = MetricRecord("ciede2000-l2", "CIEDE2000", "lower", (0.0, math.inf), image.ciede2000_l2)
 CIEDE2000_P95 = MetricRecord("ciede2000-p95", "CIEDE2000", "lower", (0.0, math.inf), image.ciede2000_p95)
 
 # Of a saliency map and fixations.
@@ -75,6 +76,7 @@ METRICS: Mapping[str, MetricRecord] = MappingProxyType(
             SSIM,
             CIEDE2000_MEAN,
             CIEDE2000_P95,
+            CIEDE2000_L2,
             NSS,
             AUC_JUDD,
             CC,

@@ -90,6 +90,11 @@ def ciede2000_mean(original: Pixels, changed: Pixels) -> float:
     return float(ciede2000_map(original, changed).mean())
 
 
+def ciede2000_l2(original: Pixels, changed: Pixels) -> float:
+    """L2 norm over the pixels of the CIEDE2000 colour difference."""
+    return float(np.linalg.norm(ciede2000_map(original, changed)))
+
+
 def ciede2000_p95(original: Pixels, changed: Pixels) -> float:
     """95th percentile over the pixels of the CIEDE2000 colour difference: what the most changed places look like."""
     return float(np.percentile(ciede2000_map(original, changed), 95))

@@ -73,6 +73,12 @@ def art_crop_attacks() -> Iterable[AttackSpec]:
             licence="MIT",
         ),
         AttackSpec(
+            name="color-variance-noise",
+            target="art_crop.attacks.color_noise:ColorVarianceNoise",
+            summary="baseline: uniform noise within the same threshold as color-variance",
+            licence="MIT",
+        ),
+        AttackSpec(
             name="minimum-color-difference",
             target="art_crop.attacks.color_difference:MinimumColorDifference",
             summary="finds the change that looks smallest, as CIEDE2000 measures it, in whole grey levels",
@@ -119,6 +125,12 @@ def art_crop_metrics() -> Iterable[MetricSpec]:
             name="ciede2000-p95",
             target=f"{_METRICS}:CIEDE2000_P95",
             summary="95th percentile of the CIEDE2000 colour difference over the pixels",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="ciede2000-l2",
+            target=f"{_METRICS}:CIEDE2000_L2",
+            summary="L2 norm of the CIEDE2000 colour difference over the pixels",
             licence="MIT",
         ),
         MetricSpec(

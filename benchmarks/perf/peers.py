@@ -52,15 +52,19 @@ def versions(names: Sequence[str]) -> str:
     return ", ".join(f"{name} {found[0]}" if found else f"{name} missing" for name, found in listed.items())
 
 
+def stamp(command: str) -> str:
+    """Say how a page was made: the command, the machine, the libraries and how busy it was."""
+    machine = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
+    load = f"load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else "load unknown"
+    peers = versions(("adversarial-robustness-toolbox", "torchattacks", "foolbox"))
+    return f"`{command}`; {machine}, torch {torch.__version__}, {peers}; {load}."
+
+
 def page(args: argparse.Namespace) -> list[str]:
     """Everything, as Markdown."""
     torch.set_num_threads(args.threads[0])
     command = f"python benchmarks/perf/peers.py{' --fastgaze fastgaze.vxm' if args.fastgaze else ''}"
-    machine = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
-    load = f"load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else "load unknown"
-    peers = versions(("adversarial-robustness-toolbox", "torchattacks", "foolbox"))
-    stamp = f"`{command} --repeats {args.repeats}`; {machine}, torch {torch.__version__}, {peers}; {load}."
-    lines = ["# Speed beside other libraries", "", stamp, "", TEXT]
+    lines = ["# Speed beside other libraries", "", stamp(f"{command} --repeats {args.repeats}"), "", TEXT]
     models = {"FastGaze": ("fastgaze", {"weights": args.fastgaze}, 1)} if args.fastgaze else {}
     for title, (name, options, n) in {**models, "gaze-lite": ("gaze-lite", {}, 2)}.items():
         load = {"device": "cpu", **options}

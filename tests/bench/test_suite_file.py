@@ -269,7 +269,8 @@ def test_a_suite_without_bounds_ends_in_a_sentence(tmp_path: Path, text: str, wo
 def test_every_shipped_suite_is_read(name: str) -> None:
     path = shipped_suites()[name]
     needed = {"transfer": "tflite", "transfer_to_attention_center": "tflite", "quality_score": "tflite"}
-    plugin = (needed | {"label": "efficientnet"}).get(name)
+    of_labels = ("label", "mediaeval2019_color_variance", "mediaeval2019_color_variance_jpeg")
+    plugin = (needed | dict.fromkeys(of_labels, "efficientnet")).get(name)
     if plugin and importlib.util.find_spec(f"art_crop_{plugin}") is None:
         words = rf'requirements: this suite needs art-crop-{plugin}: pip install "art-crop-{plugin}"'
         with pytest.raises(SuiteError, match=words):
@@ -291,6 +292,32 @@ def test_reading_a_suite_imports_no_torch() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
     assert said.stdout.strip() == "set()"
+
+
+def test_a_height_needs_a_width_and_survival_needs_qualities(tmp_path: Path) -> None:
+    cut = GOOD.replace("width = 320", "width = 320\nheight = 200")
+    assert suite(tmp_path, cut).data.height == 200
+    assert suite(tmp_path, cut).sha256 != suite(tmp_path).sha256
+    with pytest.raises(SuiteError, match=r"data.height: a width is needed"):
+        suite(tmp_path, cut.replace("width = 320", "width = 0"))
+    survives = GOOD.replace('metrics = ["psnr"]', 'metrics = ["psnr"]\ntask_options = { survives_jpeg = [75] }')
+    named = survives.replace('"mean psnr"', '"mean after-jpeg-75"')
+    assert suite(tmp_path, named).tables[0]["values"][2] == "mean after-jpeg-75"
+    with pytest.raises(SuiteError, match=r"after-jpeg-60"):
+        suite(tmp_path, named.replace("after-jpeg-75", "after-jpeg-60"))
+    for wrong in ("[0]", "[75, 75]", "75"):
+        with pytest.raises(SuiteError, match="survives_jpeg"):
+            suite(tmp_path, survives.replace("[75]", wrong))
+
+
+def test_a_model_after_jpeg_is_another_model(tmp_path: Path) -> None:
+    from art_crop.bench.resolved import task_sha256
+
+    after = GOOD.replace("[models.gaze-lite]", "[models.gaze-lite]\nafter_jpeg = 75")
+    ways = [suite(tmp_path, text).resolved() for text in (GOOD, after)]
+    assert len({task_sha256(way, "strict", {}) for way in ways} - {""}) == 2
+    with pytest.raises(SuiteError, match=r"models.gaze-lite.after_jpeg: a whole number from 0 to 100"):
+        suite(tmp_path, after.replace("75", "101"))
 
 
 def test_another_model_in_the_place_of_one(tmp_path: Path) -> None:

@@ -139,6 +139,27 @@ class TestLabel:
         assert outcome.details == {"label before": "cat", "label after": "owl"}
         assert outcome.metrics["probability-before"] == pytest.approx(float(self.LOGITS.double().softmax(1)[0, 0]))
 
+    def test_photos_that_the_model_gets_wrong_are_left_out(self) -> None:
+        task = art_crop.load_task("label", correct_only=True)
+        labels = {"labels": ("n01440764 tench", "n01496331 electric ray", "n01530575 brambling", "n01558993 robin")}
+        for name in ("n01440764_tench.JPEG", "val/n01440764.jpg"):
+            assert task.target(sample(self.LOGITS, estimator=labels, name=name)).y == 0
+        assert task.target(sample(self.LOGITS, name="Places365_val_00000001.jpg", label=0)).y == 0
+        for known in ({"estimator": labels, "name": "n01530575_brambling.JPEG"}, {"label": 2}):
+            with pytest.raises(NotMeasured, match="number 0, is not the true one, number 2") as refused:
+                task.target(sample(self.LOGITS, **known))
+            assert refused.value.kind == "excluded"
+        for unknown in ({"name": "n01440764_tench.JPEG"}, {"estimator": labels, "name": "photo.jpg"}):
+            with pytest.raises(NotMeasured, match="not known"):
+                task.target(sample(self.LOGITS, **unknown))
+
+    def test_the_gap_is_relative_to_the_first_class(self) -> None:
+        task = art_crop.load_task("label")
+        before = sample(self.LOGITS)
+        after = torch.tensor([[0.1, 0.4, 0.3, 0.2]]).log()
+        outcome = task.outcome(before, task.target(before), after, CHANGE)
+        assert outcome.metrics["confidence-gap"] == pytest.approx(0.75)
+
     def test_a_wanted_class(self) -> None:
         task = art_crop.load_task("label", target=2)
         target = task.target(sample(self.LOGITS))

@@ -162,3 +162,29 @@ def test_a_smaller_limit_is_told_wherever_results_are_read(suite: Path, tmp_path
     whole = bench.run(suite, out=out, limit=3, device="cpu", progress=False)
     assert (whole.summary.done, whole.results.height) == (0, 6)
     assert "in no number here" not in bench.report(whole).markdown.read_text("utf-8")
+
+
+def test_photos_are_cut_measured_after_jpeg_and_by_what_is_there(tmp_path: Path) -> None:
+    """A height cuts the middle; what outlives JPEG is what a file saved again shows; absent metrics are left out."""
+    text = TEXT.replace("width = 160", "width = 160\nheight = 96")
+    text = text.replace(
+        'scored = ["gaze-lite"]',
+        """scored = ["gaze-lite"]
+metrics = ["psnr"]
+optional_metrics = ["ciede2000-l2", "no-such-metric"]
+task_options = { survives_jpeg = [95, 5] }""",
+    ).replace("eps = 2.0, max", "eps = 20.0, max")
+    text = text.replace(
+        "[models.gaze-lite]", '[models.gaze-lite]\n[models.behind]\nplugin = "gaze-lite"\nafter_jpeg = 5'
+    )
+    path, out = tmp_path / "small.toml", tmp_path / "run"
+    path.write_text(text + 'attacked = ["behind"]\n')
+    done = bench.run(path, out=out, limit=2, device="cpu", progress=False)
+    assert (done.summary.done, done.summary.failed) == (4, 0)
+    for (_, method), row in rows(out).items():
+        assert (row["width"], row["height"]) == (160, 96)
+        metrics = dict(row["metrics"])
+        assert set(metrics) >= {"psnr", "ciede2000-l2", "after-jpeg-95", "after-jpeg-5"}
+        assert "no-such-metric" not in metrics
+        if method == "steps":
+            assert row["attacked"] == "behind"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from art_crop.checks import check_int
 from art_crop.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Sample:
         selection: The suite's rule for photos, ``"paper-001"`` or ``"all"``.
         limits: Of that rule.
         keep_images: Photos are kept for the report, which then draws what ``details`` hold.
+        name: Of the photo in its dataset.
+        label: Number of its true class, where the dataset gives one.
     """
 
     pixels: Array
@@ -51,6 +54,8 @@ class Sample:
     selection: str = "all"
     limits: Mapping[str, Any] = field(default_factory=dict)
     keep_images: bool = False
+    name: str = ""
+    label: int | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,9 @@ class Task(ABC):
     """What a suite measures for a photo; a subclass is the target of a ``TaskSpec``, made with a suite's options.
 
     Args:
-        **options: The suite's ``task_options``; :attr:`defaults` are filled in, and :meth:`check` looks at them.
+        **options: The suite's ``task_options``; :attr:`defaults` are filled in, and :meth:`check` looks at them. Every
+            task has ``survives_jpeg``, a list of qualities: the written file is saved as JPEG of each once more, and
+            whether that one still meets the objective is a number of its own, ``after-jpeg-75``; see :attr:`survival`.
 
     Raises:
         InvalidInputError: An option that the task does not have, or a value that it cannot use.
@@ -103,13 +110,15 @@ class Task(ABC):
     """Names of the numbers that it gives for every photo."""
     params: ClassVar[Mapping[str, str]] = {}
     """Options of the task that are parameters of the attack as well: option -> parameter."""
+    _shared: ClassVar[Mapping[str, Any]] = {"survives_jpeg": ()}
 
     def __init__(self, **options: Any) -> None:
         for name in options:
-            if name not in self.defaults:
-                raise InvalidInputError(f"{name!r} is no option of {self.name!r}; allowed: {', '.join(self.defaults)}")
-        self.options = {**self.defaults, **options}
+            if name not in (allowed := {**self.defaults, **self._shared}):
+                raise InvalidInputError(f"{name!r} is no option of {self.name!r}; allowed: {', '.join(allowed)}")
+        self.options = {**self._shared, **self.defaults, **options}
         check_quality(self.options)
+        self.survival = _qualities(self.options["survives_jpeg"])
         self.check()
 
     def check(self) -> None:
@@ -157,3 +166,10 @@ def check_quality(options: Mapping[str, Any]) -> None:
     quality = options.get("jpeg_quality", 0)
     if isinstance(quality, bool) or not isinstance(quality, int) or not 0 <= quality <= 100:
         raise InvalidInputError(f"jpeg_quality: 0 (a PNG is written) to 100 is needed, not {quality!r}")
+
+
+def _qualities(given: Any) -> dict[str, int]:
+    """Name of a measure -> the JPEG quality that it is about."""
+    if not isinstance(given, (list, tuple)) or len(set(given)) < len(given):
+        raise InvalidInputError(f"survives_jpeg: a list of different qualities is needed, not {given!r}")
+    return {f"after-jpeg-{check_int(quality, 'survives_jpeg', at_least=1, at_most=100)}": quality for quality in given}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from art_crop.bench.store import EXCLUDED
 from art_crop.bench.tasks.base import NotMeasured, Outcome, Sample, Target, Task
-from art_crop.checks import check_int
+from art_crop.checks import check_choice, check_int
 from art_crop.errors import InvalidInputError
 
 __all__ = ["Label"]
@@ -17,18 +18,21 @@ class Label(Task):
     """The model's first class for the unchanged photo should leave its first k.
 
     Options: ``k`` (1: the decision changes), ``target``: the class that should become the first instead, -1 for none;
-    ``jpeg_quality``.
+    ``correct_only``: photos whose first class is not the true one are left out, and counted; ``jpeg_quality``. The true
+    class is the dataset's, or else that of the WordNet id with which the photo's name begins, as ImageNet's do and the
+    model's names of its classes have to.
     """
 
     name = "label"
     models = "classification"
-    defaults: ClassVar[Mapping[str, Any]] = {"k": 1, "target": -1, "jpeg_quality": 0}
-    measures = ("rank", "probability", "probability-before")
+    defaults: ClassVar[Mapping[str, Any]] = {"k": 1, "target": -1, "correct_only": False, "jpeg_quality": 0}
+    measures = ("rank", "probability", "probability-before", "confidence-gap")
 
     def check(self) -> None:
         """Raise InvalidInputError where an option cannot be used."""
         check_int(self.options["k"], "k", at_least=1)
         check_int(self.options["target"], "target", at_least=-1)
+        check_choice(self.options["correct_only"], "correct_only", (True, False))
         if self.options["target"] >= 0 and self.options["k"] != 1:
             raise InvalidInputError("k: it cannot go with target, which must become the first")
 
@@ -46,6 +50,8 @@ class Label(Task):
         wanted = self.options["target"]
         if wanted >= classes or self.options["k"] >= classes:
             raise InvalidInputError(f"k, target: the model has {classes} classes")
+        if self.options["correct_only"] and first != (true := _true_class(sample)):
+            raise NotMeasured(EXCLUDED, f"the model's first class, number {first}, is not the true one, number {true}")
         if wanted == first:
             raise NotMeasured(EXCLUDED, f"the photo's class is number {wanted} already")
         return Target(first if wanted < 0 else wanted, known={"first": first})
@@ -79,6 +85,22 @@ class Label(Task):
                 "rank": float(rank),
                 "probability": float(shares[1][own]),
                 "probability-before": float(shares[0][own]),
+                "confidence-gap": 1 - float(shares[1][own] / shares[1].max()),
             },
             details={"label before": name(target.known["first"]), "label after": name(after)},
         )
+
+
+def _true_class(sample: Sample) -> int:
+    """Number of the photo's true class.
+
+    Raises:
+        NotMeasured: Neither the dataset nor the photo's name tells it.
+    """
+    if sample.label is not None:
+        return sample.label
+    name = sample.name.rpartition("/")[2].split("_")[0].split(".")[0]
+    ids = [str(label).partition(" ")[0] for label in getattr(sample.estimator, "labels", None) or ()]
+    if not re.fullmatch(r"n\d{8}", name) or name not in ids:
+        raise NotMeasured(EXCLUDED, "its true class is not known: no dataset's, and no WordNet id that the model has")
+    return ids.index(name)

@@ -16,13 +16,13 @@ from art_crop.estimators.placement import frozen
 from art_crop.estimators.quality import PyTorchQualityRegressor
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.functional.precision import exact_float32
-from art_crop.models.weights import file_sha256, locate
+from art_crop.models.weights import WeightFile, file_sha256, locate
 from art_crop_tflite.models import Fit, QualityModel, SaliencyModel, in_photo
 from art_crop_tflite.network import load_tflite
 from art_crop_tflite.resizing import Resampling
-from art_crop_tflite.weights import ATTENTION_CENTER, NIMA_TECHNICAL
+from art_crop_tflite.weights import ATTENTION_CENTER, NIMA_AESTHETIC, NIMA_TECHNICAL
 
-__all__ = ["attention_center", "centers", "nima_technical", "tflite_quality", "tflite_saliency"]
+__all__ = ["attention_center", "centers", "nima_aesthetic", "nima_technical", "tflite_quality", "tflite_saliency"]
 
 Array = np.ndarray[Any, Any]
 MAP, CENTER = 1586, 1597
@@ -98,8 +98,30 @@ def nima_technical(
         WeightsError: No weights found, or malformed ones.
         InvalidInputError: An argument that is not allowed.
     """
+    return _nima(NIMA_TECHNICAL, weights, resampling, kwargs)
+
+
+def nima_aesthetic(
+    *, weights: str | os.PathLike[str] | None = None, resampling: Resampling = "nearest", **kwargs: Any
+) -> PyTorchQualityRegressor:
+    """NIMA aesthetic (idealo's MobileNet, trained on AVA): how much a photo pleases, 1 to 10.
+
+    Args:
+        weights: ``aesthetic_model.tflite``; default: the environment variable ART_CROP_NIMA_AESTHETIC, then what
+            ``art-crop models fetch nima-aesthetic`` fetched.
+        resampling: As for :func:`nima_technical`.
+        **kwargs: As for :class:`~art_crop.estimators.quality.PyTorchQualityRegressor`.
+
+    Raises:
+        WeightsError: No weights found, or malformed ones.
+        InvalidInputError: An argument that is not allowed.
+    """
+    return _nima(NIMA_AESTHETIC, weights, resampling, kwargs)
+
+
+def _nima(file: WeightFile, weights: Any, resampling: Resampling, kwargs: dict[str, Any]) -> PyTorchQualityRegressor:
     _reject(kwargs, "score_range", "bin_values", "higher_is_better")
-    found = locate(NIMA_TECHNICAL, weights)
+    found = locate(file, weights)
     model = QualityModel(
         load_tflite(found.path),
         value_range=(-1.0, 1.0),
@@ -108,7 +130,7 @@ def nima_technical(
     )
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     estimator = PyTorchQualityRegressor(model, score_range=(1.0, 10.0), bin_values=BINS, **kwargs)
-    estimator.name, estimator.weights_sha256 = NIMA_TECHNICAL.name, found.sha256
+    estimator.name, estimator.weights_sha256 = file.name, found.sha256
     return estimator
 
 

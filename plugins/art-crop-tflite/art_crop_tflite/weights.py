@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from art_crop.models.weights import WeightFile
 
-__all__ = ["ATTENTION_CENTER", "NIMA_TECHNICAL"]
+__all__ = ["ATTENTION_CENTER", "NIMA_AESTHETIC", "NIMA_TECHNICAL"]
 
 ATTENTION_CENTER = WeightFile(
     name="attention-center",
@@ -15,6 +15,17 @@ ATTENTION_CENTER = WeightFile(
     size=2_111_740,
     licence="Apache-2.0",
     environment_variable="ART_CROP_ATTENTION_CENTER",
+)
+
+NIMA_AESTHETIC = WeightFile(
+    name="nima-aesthetic",
+    file_name="nima_aesthetic.tflite",
+    url="https://raw.githubusercontent.com/MichaelLedger/image-quality-assessment-exercise/"
+    "db0a65ad26586e58ffd1293b0780e0dd1e52634d/TensorFlow-Lite-implementation-of-Google-NIMA/aesthetic_model.tflite",
+    sha256="fb110d0f14deab549e14b5ac9a89218b31aeb369ee4b98407e4e74f2d768739f",
+    size=3_390_960,
+    licence="Apache-2.0",
+    environment_variable="ART_CROP_NIMA_AESTHETIC",
 )
 
 NIMA_TECHNICAL = WeightFile(

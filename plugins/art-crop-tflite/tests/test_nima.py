@@ -61,3 +61,21 @@ def test_options(nima: Any, nima_file: Path, osie: Path) -> None:
     for options, named in (({"resampling": "lanczos"}, "resampling"), ({"score_range": (0, 1)}, "score_range")):
         with pytest.raises(InvalidInputError, match=named):
             nima_technical(weights=nima_file, **options)
+
+
+def test_a_changed_photos_score_is_a_metric(osie: Path, nima_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from art_crop_tflite import metrics
+    from art_crop_tflite.estimators import nima_aesthetic
+
+    file = nima_file.with_name("nima_aesthetic.tflite")
+    monkeypatch.setenv("ART_CROP_NIMA_AESTHETIC", str(file))
+    monkeypatch.setenv("ART_CROP_NIMA_TECHNICAL", str(nima_file))
+    metrics._model.cache_clear()
+    one, other = photo(osie, "1001"), photo(osie, "1123")
+    pixels = [(x[0].transpose(1, 2, 0) * 255).round().astype(np.uint8) for x in (one, other)]
+    assert metrics.NIMA_TECHNICAL_SCORE(*pixels) == pytest.approx(SCORES["1123"][0], abs=2e-4)
+    (score,) = nima_aesthetic(weights=file).predict(other)
+    assert metrics.NIMA_AESTHETIC_SCORE(*pixels) == pytest.approx(float(score), abs=1e-6)
+    assert abs(score - SCORES["1123"][0]) > 0.05, "another network than the technical one"
+    with pytest.raises(InvalidInputError, match="changed must have the shape of original"):
+        metrics.NIMA_AESTHETIC_SCORE(pixels[0], pixels[1][:-1])

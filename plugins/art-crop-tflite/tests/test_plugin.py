@@ -17,13 +17,14 @@ from typing import Any
 import pytest
 from art_crop_tflite import plugin
 from art_crop_tflite.estimators import attention_center as build_attention_center
+from art_crop_tflite.estimators import nima_aesthetic as build_aesthetic
 from art_crop_tflite.estimators import nima_technical as build_nima
-from art_crop_tflite.weights import ATTENTION_CENTER, NIMA_TECHNICAL
+from art_crop_tflite.weights import ATTENTION_CENTER, NIMA_AESTHETIC, NIMA_TECHNICAL
 
 from art_crop.errors import DownloadError, WeightsError
 from art_crop.models.weights import WeightFile, fetch
 
-FILES = {"attention-center": ATTENTION_CENTER, "nima-technical": NIMA_TECHNICAL}
+FILES = {"attention-center": ATTENTION_CENTER, "nima-aesthetic": NIMA_AESTHETIC, "nima-technical": NIMA_TECHNICAL}
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -41,9 +42,9 @@ def server(attention_center_file: Path) -> Iterator[str]:
         running.shutdown()
 
 
-def test_the_hook_gives_the_four_models_and_their_places() -> None:
+def test_the_hook_gives_the_models_and_their_places() -> None:
     specs = {spec.name: spec for spec in plugin.art_crop_models()}
-    assert list(specs) == ["attention-center", "nima-technical", "tflite-saliency", "tflite-quality"]
+    assert list(specs) == ["attention-center", "nima-aesthetic", "nima-technical", "tflite-saliency", "tflite-quality"]
     for spec in specs.values():
         module, _, attribute = spec.target.partition(":")
         assert callable(getattr(importlib.import_module(module), attribute))
@@ -70,7 +71,12 @@ def test_the_recorded_hash_and_length_are_the_files(name: str, attention_center_
 
 
 @pytest.mark.parametrize(
-    ("name", "build"), [("attention-center", build_attention_center), ("nima-technical", build_nima)]
+    ("name", "build"),
+    [
+        ("attention-center", build_attention_center),
+        ("nima-aesthetic", build_aesthetic),
+        ("nima-technical", build_nima),
+    ],
 )
 def test_fetched_weights_are_used(
     name: str, build: Any, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
