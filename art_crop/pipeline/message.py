@@ -53,7 +53,8 @@ def explain(
     if attempt.note:
         return f"Failed: {hidden}; {attempt.note} ({size})."
     larger = f"Try a larger {limit}" if limit else "Try more steps"
-    png = ", or a PNG, for which a smaller change is enough: --png (png=True)" if encoding.lossy else ""
+    png = ", or a PNG, for which a smaller change is enough" if encoding.lossy else ""
+    png += ": --png (png=True)" if png and limit != "threshold" else ""  # protect writes one unless told otherwise
     if centred:
         return (
             f"Failed: {hidden}; the cropper takes this photo for mirror-symmetric and centres its crops, and more than "

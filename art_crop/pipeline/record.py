@@ -99,8 +99,8 @@ class Settings:
             raise InvalidInputError("goal: one of a region to show, a score to pass and a label to reach is needed")
         if self.region is not None and not isinstance(self.region, (Region, str)):
             raise InvalidInputError(f"region: a Region or x0,y0,x1,y1 as text is needed, not {self.region!r}")
-        if self.ratios is not None:
-            object.__setattr__(self, "ratios", check_ratios(self.ratios))
+        if self.ratios is not None:  # crops are of no matter to scores and labels
+            object.__setattr__(self, "ratios", None if self.region is None else check_ratios(self.ratios))
         if self.score is not None:
             check_number(self.score, "score")
         check_choice(self.direction, "direction", ("below", "above"))
