@@ -215,19 +215,6 @@ def test_without_the_plugin_the_error_says_what_to_install(
     assert "art-crop-efficientnet" in said(result)
 
 
-@pytest.mark.shared
-def test_efficientnet_no_longer_sees_the_fish_among_its_first_five(shared: Path, tmp_path: Path) -> None:
-    if "efficientnet-lite0" not in {one.name for one in art_crop.list_plugins()}:
-        pytest.skip("efficientnet-lite0 is a plugin's, which is not installed")
-    tench, out = shared / "images" / "imagenet_sample" / "n01440764_tench.JPEG", tmp_path / "o"
-    result = protect(tench, "--condition", "top5", "--out", out)
-    assert result.exit_code == 0, result.output
-    model: Any = art_crop.load_model("efficientnet-lite0")
-    assert model.predict_file(tench).argmax() == 0
-    assert 0 not in np.argsort(-model.predict_file(out / "n01440764_tench.png"))[:5]
-    assert record_of(out, "n01440764_tench")["within_threshold"] == 1
-
-
 @pytest.mark.parametrize("attack", ["color-variance", "minimum-color-difference"])
 @pytest.mark.parametrize("png", [True, False])
 def test_croppers_are_attacked_without_a_budget(

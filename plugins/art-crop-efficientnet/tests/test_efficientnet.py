@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import subprocess
@@ -17,8 +18,10 @@ from art_crop_efficientnet.classes import imagenet_classes
 from art_crop_efficientnet.network import EfficientNetLite0, SameConv
 from numpy.typing import NDArray
 from PIL import Image
+from typer.testing import CliRunner
 
 import art_crop
+from art_crop.cli.main import app
 from art_crop.errors import WeightsError
 
 CHECK = "import sys, art_crop; art_crop.list_plugins(); print('torch' in sys.modules)"
@@ -117,3 +120,16 @@ def test_a_damaged_distribution_is_found_out(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(loading, "SHA256", "0" * 64)
     with pytest.raises(WeightsError, match=r"force-reinstall"):
         loading.published_weights()
+
+
+def test_protect_takes_the_fish_out_of_the_first_five_labels(
+    estimator: Any, imagenet_sample: Path, tmp_path: Path
+) -> None:
+    tench, out = imagenet_sample / "n01440764_tench.JPEG", tmp_path / "o"
+    result = CliRunner().invoke(app, ["protect", str(tench), "--condition", "top5", "--no-figure", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert estimator.predict_file(tench).argmax() == 0
+    assert 0 not in np.argsort(-estimator.predict_file(out / "n01440764_tench.png"))[:5]
+    record = json.loads((out / "n01440764_tench.json").read_text())
+    assert record["success"]
+    assert record["within_threshold"] == 1
