@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from art_crop.cli.console import errors_as_sentences
-from art_crop.cli.options import DeviceOption, WeightsOption
+from art_crop.cli.options import (
+    DefenceOption,
+    DeviceOption,
+    MaxPixelsOption,
+    NoFigureOption,
+    OverwriteOption,
+    RecordsOption,
+    SeedOption,
+    WeightsOption,
+)
 from art_crop.cli.outcomes import announced_jobs, go_through, parameters
 
 EXAMPLES = """
@@ -77,10 +86,7 @@ def attack(
             help="Who must be convinced, if not --model: a model, module:function, or a program with arguments."
         ),
     ] = None,
-    defence: Annotated[
-        list[str] | None,
-        typer.Option(help="A defence before it, NAME or NAME:key=value,key=value; may be repeated.", metavar="NAME"),
-    ] = None,
+    defence: DefenceOption = None,
     attack_name: Annotated[
         str, typer.Option("--attack", help="An attack that `art-crop plugins --kind attack` shows.")
     ] = "saliency-peak-fgm",
@@ -121,14 +127,12 @@ def attack(
         bool,
         typer.Option("--png", help="Write a PNG, also of a JPEG: about 0.6 of the L2 norm is enough."),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Start of every random stream.")] = 0,
+    seed: SeedOption = 0,
     device: DeviceOption = "auto",
-    no_figure: Annotated[bool, typer.Option("--no-figure", help="Do not draw NAME.figure.png.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
-    max_pixels: Annotated[
-        int | None, typer.Option(help="Largest photo accepted, in pixels.", show_default="50 million")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the records, one JSON object a line.")] = False,
+    no_figure: NoFigureOption = False,
+    overwrite: OverwriteOption = False,
+    max_pixels: MaxPixelsOption = None,
+    as_json: RecordsOption = False,
 ) -> None:
     """Change photos as little as possible so that an automatic cropper shows a region of your choice.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from art_crop.cli.console import err, errors_as_sentences, out, progress_bar, tracked
+from art_crop.cli.options import SeedOption
 
 if TYPE_CHECKING:
     from art_crop.training.distil import Distillation
@@ -53,7 +54,7 @@ def distil(
         Path | None, typer.Option(help="Weights to refine, made by an earlier run; skips the first steps.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=2, help="Samples a step.")] = 12,
-    seed: Annotated[int, typer.Option(help="Start of every random stream.")] = 0,
+    seed: SeedOption = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     checkpoint: Annotated[
         Path | None, typer.Option(help="File to go on from and to save to every 200 steps [default: OUT.checkpoint].")
