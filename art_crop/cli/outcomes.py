@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -149,8 +148,9 @@ def _report(outcome: Done, *, as_json: bool, alone: bool) -> None:
                 ranked = ", ".join(f"{one['name']} {one['probability']:.1%}" for one in view["top"])
                 out.print(literal(f"{name:<13}  {ranked}"))
         if record.get("within_threshold") is not None:
-            share = record["within_threshold"]
-            inside = "all pixels" if share == 1 else f"{math.floor(share * 1000) / 10:.1f}% of the pixels"
+            from art_crop.pipeline.message import pixels_in_words
+
+            inside = pixels_in_words(record["within_threshold"])
             colours = f"CIEDE2000 {record['change']['ciede2000_mean']:.3f} in the mean"
             out.print(literal(f"{'threshold':<13}  {inside} within it; {colours}"))
         for label, key in (("not kept", "not_kept"), ("note", "notes")):

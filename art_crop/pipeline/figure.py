@@ -6,7 +6,6 @@ Drawn by matplotlib without pyplot, so that no window system and no global state
 from __future__ import annotations
 
 import io
-import math
 import textwrap
 import warnings
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from art_crop.geometry import Region, Window
 from art_crop.models.cropper import FilePrediction
 from art_crop.pipeline.goals import CropView, LabelView, View
+from art_crop.pipeline.message import pixels_in_words
 from art_crop.pipeline.picture import SaliencyMap, amplified_change, overlay, threshold_map, thumbnail
 from art_crop.pipeline.record import Record
 
@@ -248,16 +248,11 @@ def _numbers(ax: Axes, record: Record) -> None:
     if record.condition is not None:
         rows.insert(0, ("condition", record.condition))
     if record.within_threshold is not None:
-        rows.insert(4, ("threshold", f"{record.threshold:g}; {_rounded_down(record.within_threshold)} within the map"))
+        rows.insert(4, ("threshold", f"{record.threshold:g}; {pixels_in_words(record.within_threshold)} within the map"))
     step = min(0.092, 1 / len(rows))
     for k, (name, value) in enumerate(rows):
         for x, text, colour in ((0.02, name, _QUIET), (0.31, value, _INK)):
             ax.text(x, 0.98 - k * step, text, fontsize=11.5, color=colour, va="top", parse_math=False)
-
-
-def _rounded_down(share: float) -> str:
-    """A share in percent; 100% only where it is all."""
-    return "all pixels" if share == 1 else f"{math.floor(share * 1000) / 10:.1f}% of pixels"
 
 
 def _written_as(encoding: dict[str, Any]) -> str:

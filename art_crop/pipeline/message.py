@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from art_crop.images.encoding import Encoding, Jpeg
@@ -9,7 +10,7 @@ from art_crop.pipeline.craft import Attempt
 from art_crop.pipeline.goals import CropView, Goal, View
 from art_crop.pipeline.measure import Change
 
-__all__ = ["explain"]
+__all__ = ["explain", "pixels_in_words"]
 
 
 def explain(
@@ -67,3 +68,8 @@ def explain(
         )
     steps = ("" if png else " or") + " more steps" if limit else ""
     return f"Failed: {hidden} ({size}). {larger}{',' if steps else ''}{steps}{png}."
+
+
+def pixels_in_words(share: float) -> str:
+    """Say a share of a photo's pixels; 100% only where it is all."""
+    return "all pixels" if share == 1 else f"{math.floor(share * 1000) / 10:.1f}% of the pixels"
