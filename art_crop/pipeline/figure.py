@@ -248,7 +248,8 @@ def _numbers(ax: Axes, record: Record) -> None:
     if record.condition is not None:
         rows.insert(0, ("condition", record.condition))
     if record.within_threshold is not None:
-        rows.insert(4, ("threshold", f"{record.threshold:g}; {pixels_in_words(record.within_threshold)} within the map"))
+        inside = pixels_in_words(record.within_threshold)
+        rows.insert(4, ("threshold", f"{record.threshold:g}; {inside} within the map"))
     step = min(0.092, 1 / len(rows))
     for k, (name, value) in enumerate(rows):
         for x, text, colour in ((0.02, name, _QUIET), (0.31, value, _INK)):
