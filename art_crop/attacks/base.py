@@ -411,8 +411,9 @@ class PhotoAttack(EvasionAttack):
         directions: Sequence[Tensor],
         expected: Sequence[float | None],
         losses: Sequence[float],
+        most: Sequence[float] | None = None,
     ) -> list[Found[Candidate]]:
-        """The smallest budget of some of the photos, each along its direction (3, h, w)."""
+        """The smallest budget of some of the photos along their directions (3, h, w), at most ``eps`` or ``most``."""
 
         def evaluate(some: list[int], candidates: list[Candidate]) -> list[tuple[bool, float]]:
             photos = torch.stack([candidate.seen for candidate in candidates])
@@ -422,7 +423,7 @@ class PhotoAttack(EvasionAttack):
         return smallest_budgets(
             lambda i, eps: batch.spaces[indices[i]].at(directions[i], eps),
             evaluate,
-            [batch.eps[i] for i in indices],
+            [batch.eps[i] for i in indices] if most is None else most,
             expected,
             losses,
         )

@@ -86,7 +86,7 @@ def plain(estimator: TorchEstimator) -> Source:
 
 
 def gradient_at(
-    batch: Batch, source: Source, photos: Tensor, indices: Sequence[int], *, decide: bool = True
+    batch: Batch, source: Source, photos: Tensor, indices: Sequence[int], *, decide: bool = True, judged: bool = False
 ) -> tuple[Tensor, list[bool], list[float], bool]:
     """Ask for gradient, success and loss at candidates of some of a batch's photos.
 
@@ -96,6 +96,7 @@ def gradient_at(
         photos: The candidates (n, 3, h, w).
         indices: Which photos of the batch they are of.
         decide: Whether the successes will be used.
+        judged: Give the losses of the model that decides success, where it is asked.
 
     Returns:
         Gradient (n, 3, h, w), times the batch's mask; successes, all False unless ``decide``; losses, NaN where the
@@ -107,7 +108,8 @@ def gradient_at(
         gradient, success, loss = source(photos, batch.objective.take(indices), decide and own)
     apart = decide and (success is None or not own)
     if apart:
-        success = batch.evaluate(photos, indices).success
+        verdict = batch.evaluate(photos, indices)
+        success, loss = verdict.success, verdict.loss if judged else loss
     if batch.weight is not None:
         gradient = gradient * batch.weight[list(indices)]
     successes = [False] * len(photos) if success is None else success.tolist()

@@ -22,7 +22,7 @@ import torch
 from art_crop.attacks import gradients
 from art_crop.attacks.base import Batch, PhotoAttack
 from art_crop.attacks.results import AttackResult, photo_noise
-from art_crop.attacks.search import CLOSE
+from art_crop.attacks.search import crossing
 from art_crop.attacks.space import Candidate, PhotoSpace, Space
 from art_crop.checks import check_choice, check_int, check_number
 from art_crop.errors import InvalidInputError
@@ -32,8 +32,16 @@ from art_crop.functional.norms import unit
 
 __all__ = ["SaliencyPeakFGM"]
 
-STALE_ROUNDS = 2
-"""Rounds without progress after which the search for the smallest change ends."""
+STEPS = {"budget": 3, "minimal": 20}
+"""Gradient steps unless another number is asked for."""
+NEWEST = 0.7, 0.03
+"""Weight of the newest gradient in the direction of the smallest change, after the first step and at the end."""
+MARGIN = 0.005
+"""Share by which a candidate is larger than where the losses say that success begins."""
+FIRST = 1 / 16
+"""Share of eps that the first candidate has at most: where the photo's own gradient is next to 0, it says nothing."""
+ROUNDS = 4
+"""Directions that are tried up to eps before a photo is given up."""
 
 
 class SaliencyPeakFGM(PhotoAttack):
@@ -53,7 +61,7 @@ class SaliencyPeakFGM(PhotoAttack):
 
     Args:
         estimator: The source model, a white box.
-        max_iter: Gradient steps; 3 in the paper. With ``minimal`` the rounds in which the direction is corrected.
+        max_iter: Gradient steps; None: 3, as in the paper, or 20 with ``minimal``.
         momentum: Share of the earlier steps' direction that is kept in each step.
         smoothing: Standard deviation, in pixels, of a Gaussian filter on the gradient; 0: none. This option and the
             next seven make results hold on models that were not attacked; see :mod:`~art_crop.attacks.gradients`.
@@ -70,11 +78,10 @@ class SaliencyPeakFGM(PhotoAttack):
         random_init: Begin with noise of a hundredth of the budget, from ``seed``, different for each photo.
         **kwargs: ``norm``, ``eps``, ``minimal``, ``constraint``, ``mask``, ``layer``, ``by``, ``ratios``, ``loss``,
             ``quantize``, ``success_oracle``, ``seed``, ``verbose``, ``summary_writer``: as for
-            :class:`~art_crop.attacks.base.PhotoAttack`. With ``minimal`` the smallest perturbation is found so: bisect
-            the budget along a direction, take the gradient where that ends, average, repeat, until two rounds in
-            succession gain nothing; ``momentum``,
-            ``early_stop`` and ``random_init`` have no part in it. The mask weights the gradient; where it is 0 nothing
-            changes. With norm inf, whose steps are signs, only that counts.
+            :class:`~art_crop.attacks.base.PhotoAttack`. With ``minimal`` the smallest perturbation is found so: take
+            gradients at candidates near the smallest budget that succeeds, average them into a direction, and bisect
+            the budget along it; ``momentum``, ``early_stop`` and ``random_init`` have no part in it. The mask weights
+            the gradient; where it is 0 nothing changes. With norm inf, whose steps are signs, only that counts.
 
     Raises:
         InvalidInputError: A parameter outside its range.
@@ -94,7 +101,7 @@ class SaliencyPeakFGM(PhotoAttack):
         self,
         estimator: Any,
         *,
-        max_iter: int = 3,
+        max_iter: int | None = None,
         momentum: float = 0.0,
         smoothing: float = 0.0,
         diversity: float = 0.0,
@@ -117,7 +124,8 @@ class SaliencyPeakFGM(PhotoAttack):
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_int(self.max_iter, "max_iter", at_least=1)
+        if self.max_iter is not None:
+            check_int(self.max_iter, "max_iter", at_least=1)
         check_number(self.momentum, "momentum", at_least=0, at_most=1)
         for name in ("early_stop", "random_init"):
             check_choice(getattr(self, name), name, (True, False))
@@ -141,6 +149,10 @@ class SaliencyPeakFGM(PhotoAttack):
 
     # -- the attack ----------------------------------------------------------------------------------------------------
 
+    @property
+    def _iterations(self) -> int:
+        return self.max_iter or STEPS["minimal" if self.minimal else "budget"]
+
     def _search(self, batch: Batch) -> list[tuple[Candidate, AttackResult]]:
         source = self._gradient_source(batch)
         return (self._smallest_change if self.minimal else self._steps)(batch, source)
@@ -157,7 +169,7 @@ class SaliencyPeakFGM(PhotoAttack):
         taken, asked, active = [0] * n, [int(noisy)] * n, list(range(n))
         curves: list[list[float]] = [[] for _ in range(n)]
         step, total = torch.zeros_like(batch.start), torch.zeros_like(batch.start)
-        for k in range(self.max_iter):
+        for k in range(self._iterations):
             some = slice(None) if len(active) == n else active  # a slice copies nothing
             photos = torch.stack([candidates[i].seen for i in active])
             decide = self.early_stop or (k == 0 and not noisy)
@@ -171,9 +183,9 @@ class SaliencyPeakFGM(PhotoAttack):
                 if reached and self.early_stop:
                     active.remove(i)
                 else:
-                    budget, last = batch.eps[i] * math.sqrt((k + 1) / self.max_iter), k + 1 == self.max_iter
+                    budget, last = batch.eps[i] * math.sqrt((k + 1) / self._iterations), k + 1 == self._iterations
                     candidates[i] = batch.spaces[i].at(total[i], budget, exact=last or self.early_stop)
-            self.on_step(k + 1, self.max_iter)
+            self.on_step(k + 1, self._iterations)
             if not active:
                 break
         return self._records(batch, candidates, before, self._passes(taken), asked, curves)
@@ -181,41 +193,59 @@ class SaliencyPeakFGM(PhotoAttack):
     def _smallest_change(self, batch: Batch, source: gradients.Source) -> list[tuple[Candidate, AttackResult]]:
         """The smallest perturbation that succeeds, at most ``eps``.
 
-        At the smallest perturbation the change is parallel to the gradient there, not to that at x. So: bisect the
-        budget along the direction, take the gradient at the end, average it into the direction, and bisect again.
+        At the smallest perturbation the change is parallel to the gradient there, not to that at x. So: take gradients
+        at candidates near the smallest budget that succeeds, average them into the direction, each new one with less
+        weight, and bisect the budget along the direction that they end in.
         """
         n = len(batch)
-        best, ends = [space.start for space in batch.spaces], [space.start for space in batch.spaces]
-        gradient, before, losses, apart = gradients.gradient_at(batch, source, batch.start, range(n))
-        active = [i for i in range(n) if not before[i]]
-        gradient, direction = gradient[active], torch.zeros_like(gradient)
-        reach: list[float | None] = [None] * n
-        curves: list[list[float]] = [[] if before[i] else [math.inf] for i in range(n)]
-        rounds, stale = [1] * n, [0] * n
-        for k in range(self.max_iter):
-            direction[active] = (direction[active] * k - gradient) / (k + 1)
-            expected, first = [reach[i] for i in active], [losses[i] for i in active]
-            found = self._smallest(batch, active, list(direction[active]), expected, first)
-            for i, one in zip(active, found, strict=True):
-                curves[i] += one.trail
-                rounds[i], least = k + 1, reach[i]
-                if one.candidate is None:
-                    ends[i] = best[i] if least else batch.spaces[i].at(direction[i], batch.eps[i])
-                else:
-                    ends[i] = one.candidate
-                if least is None or one.budget < least:
-                    best[i], reach[i] = ends[i], None if one.candidate is None else one.budget
-                stale[i] = stale[i] + 1 if least and one.budget > least * (1 - CLOSE) else 0
-            self.on_step(k + 1, self.max_iter)
-            active = [i for i in active if stale[i] < STALE_ROUNDS]
-            if not active or k + 1 == self.max_iter:
+        ends, best = [space.start for space in batch.spaces], [space.start for space in batch.spaces]
+        active, direction, before = list(range(n)), torch.zeros_like(batch.start), [False] * n
+        first, size, least = [0.0] * n, [0.0] * n, [math.inf] * n
+        taken, asked, curves = [0] * n, [0] * n, [[] for _ in range(n)]  # type: list[int], list[int], list[list[float]]
+        for k in range(self._iterations):
+            newest = 1.0 if k == 0 else NEWEST[1] + (NEWEST[0] - NEWEST[1]) * _half_cosine(k / self._iterations)
+            seen = torch.stack([ends[i].seen for i in active])
+            gradient, success, loss, apart = gradients.gradient_at(batch, source, seen, active, judged=True)
+            slope = gradient.flatten(1).norm(p=1 if self._norm == "inf" else 2, dim=1).tolist()
+            direction[active] = unit((1 - newest) * direction[active] - newest * unit(gradient))
+            for j, i in enumerate(tuple(active)):
+                taken[i], asked[i] = k + 1, asked[i] + apart
+                if k == 0 and success[j]:
+                    before[i] = True
+                    active.remove(i)
+                    continue
+                if success[j] and size[i] < least[i]:
+                    best[i], least[i] = ends[i], size[i]
+                first[i] = loss[j] if k == 0 else first[i]
+                curves[i].append(least[i])
+                size[i] = _next_size(size[i], least[i], first[i], loss[j], slope[j], success[j], newest)
+                size[i] = min(size[i], batch.eps[i] if k else FIRST * batch.eps[i])
+                if k + 1 < self._iterations:
+                    ends[i] = batch.spaces[i].at(direction[i], size[i])
+            self.on_step(k + 1, self._iterations)
+            if not active:
                 break
-            photos = torch.stack([ends[i].seen for i in active])
-            gradient, *_ = gradients.gradient_at(batch, source, photos, active, decide=False)
+        for again in range(1, ROUNDS + 1):
+            most = [min(batch.eps[i], least[i]) for i in active]
+            lines, start = list(direction[active]), [min(size[i], least[i]) for i in active]
+            found = self._smallest(batch, active, lines, start, [first[i] for i in active], most)
+            for i, line, one in zip(tuple(active), lines, found, strict=True):
+                asked[i], curves[i] = asked[i] + len(one.trail), curves[i] + one.trail
+                if one.candidate is not None or least[i] < math.inf:
+                    best[i] = one.candidate or best[i]
+                    active.remove(i)
+                else:
+                    best[i] = batch.spaces[i].at(line, batch.eps[i])
+            if not active or again == ROUNDS:
+                break
+            # Up to eps nothing succeeds in this direction: take that at eps into it, each as much as those before.
+            seen = torch.stack([best[i].seen for i in active])
+            gradient, *_ = gradients.gradient_at(batch, source, seen, active, decide=False)
+            direction[active] = unit(again * direction[active] - unit(gradient))
             for i in active:
-                curves[i].append(curves[i][-1])
-        asked = [int(apart) + (0 if before[i] else len(curves[i]) - rounds[i]) for i in range(n)]
-        return self._records(batch, best, before, self._passes(rounds), asked, curves)
+                taken[i] += 1
+                curves[i].append(math.inf)
+        return self._records(batch, best, before, self._passes(taken), asked, curves)
 
     # -- the pieces ----------------------------------------------------------------------------------------------------
 
@@ -263,3 +293,32 @@ class SaliencyPeakFGM(PhotoAttack):
         noise = photo_noise(space.start.seen, self.seed, self._clip)
         movable = space.movable if isinstance(space, PhotoSpace) else None
         return space.at(noise if movable is None else noise * movable, 0.01 * eps)
+
+
+def _half_cosine(share: float) -> float:
+    """Fall from 1 to 0."""
+    return (1 + math.cos(math.pi * share)) / 2
+
+
+def _next_size(
+    size: float, least: float, first: float, loss: float, slope: float, success: bool, change: float
+) -> float:
+    """Choose the budget of the next candidate.
+
+    Args:
+        size: Of the last candidate; 0: it was the photo.
+        least: The smallest that succeeded; inf: none has.
+        first: Loss of the photo.
+        loss: Loss of the last candidate.
+        slope: Dual norm of the gradient there.
+        success: Whether it succeeded.
+        change: Share by which the budget changes where the losses do not tell where success begins.
+    """
+    if size == 0:
+        return 2 * first / slope if first > 0 and slope > 0 else MARGIN
+    if first > 0 and success == (loss < 0):  # where the line through the losses crosses 0
+        low, high = (0.5, 2.0) if least == math.inf else (0.67, 1.5)
+        factor = min(max(crossing(0.0, size, first, loss) / size, low), high) * (1 + MARGIN)
+    else:
+        factor = 1 / (1 + change) if success else 1 + change
+    return min(size * factor, least * (1 + MARGIN))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["Found", "smallest_budgets"]
+__all__ = ["Found", "crossing", "smallest_budgets"]
 
 CLOSE = 0.005
 """How near to the smallest budget the search ends, as a share of it."""
@@ -40,14 +40,14 @@ def bracketing(most: float, expected: float | None, loss: float) -> Generator[fl
         success, loss = yield high
         if success or high >= most:
             break
-        further = _crossing(low, high, loss_low, loss) * (1 + CLOSE) if loss > 0 else 2 * high
+        further = crossing(low, high, loss_low, loss) * (1 + CLOSE) if loss > 0 else 2 * high
         low, loss_low, high = high, loss, min(most, max(further, 1.03 * high), 2 * high)
     if not success:
         return
     loss_high, above = loss, False
     while high - low > CLOSE * high:
-        crossing, above = _crossing(low, high, loss_low, loss_high), not above
-        guess = crossing + (CLOSE / 3 if above else -CLOSE / 3) * high
+        middle, above = crossing(low, high, loss_low, loss_high), not above
+        guess = middle + (CLOSE / 3 if above else -CLOSE / 3) * high
         if not (loss_low > 0 > loss_high) or not low + 0.02 * (high - low) < guess < high - 0.02 * (high - low):
             guess = (low + high) / 2 if low > 0 or expected is None else 0.95 * high
         success, loss = yield guess
@@ -57,7 +57,7 @@ def bracketing(most: float, expected: float | None, loss: float) -> Generator[fl
             low, loss_low = guess, loss
 
 
-def _crossing(low: float, high: float, loss_low: float, loss_high: float) -> float:
+def crossing(low: float, high: float, loss_low: float, loss_high: float) -> float:
     """Where the line through two losses is 0; infinite where it falls too slowly to tell."""
     fall = loss_low - loss_high
     return low + (high - low) * loss_low / fall if fall > 1e-12 else math.inf

@@ -129,7 +129,7 @@ class PhotoSpace:
     def _aimed_at(self, direction: Tensor) -> LevelMoves:
         if self._moves is None:
             levels = (self.grid * 255).round().to(torch.uint8)
-            self._moves = LevelMoves(levels, self.halvings, movable=self.movable)
+            self._moves = LevelMoves(levels, self.halvings, movable=self.movable, most=8)
         if self._aimed is not direction:
             self._moves.aim(F.avg_pool2d(direction, 1 << self.halvings) if self.halvings else direction)
             self._aimed = direction

@@ -146,7 +146,7 @@ def test_random_initialisation_is_a_hundredth_of_the_budget(tiny: Any, monkeypat
 BAD: dict[str, list[Any]] = {
     "norm": [1, 0, "1", "l2", None, True, [2]],
     "eps": [0, -1.0, np.nan, np.inf, "1", None, [], [1.0, 0.0], [[1.0, 2.0]], True],
-    "max_iter": [0, -1, 1.5, "3", None, True],
+    "max_iter": [0, -1, 1.5, "3", True],
     "minimal": [1, 0, "yes", None],
     "mask": ["gradcam", True, 1],
     "momentum": [-0.1, 1.1, np.nan, "0", None],

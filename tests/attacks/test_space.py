@@ -126,12 +126,12 @@ def test_without_rounding_the_norm_is_exact_in_any_range() -> None:
 
 
 def test_a_budget_beyond_all_single_levels_is_spent_all_the_same() -> None:
-    """A direction on a few pixels holds two levels each; the rest of the budget goes where rounding takes it."""
+    """A direction on a few pixels holds eight levels each; the rest of the budget goes where rounding takes it."""
     x, way = photo().clamp(0.4, 0.6), torch.zeros(3, 40, 52)
     x = (x * 255).round() / 255
     way[:, 3:5, 4:6] = 1
-    y = PhotoSpace(x, "2", quantize=True, halvings=1).at(way, 0.1).seen  # 12 pixels of 7.36 levels
-    assert size(y, x) == pytest.approx(7 / 255 * math.sqrt(12), rel=1e-4)
+    y = PhotoSpace(x, "2", quantize=True, halvings=1).at(way, 0.15).seen  # 12 pixels of 11.04 levels
+    assert size(y, x) == pytest.approx(11 / 255 * math.sqrt(12), rel=1e-4)
 
 
 def test_one_direction_after_another() -> None:
