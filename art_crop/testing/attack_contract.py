@@ -114,7 +114,10 @@ class AttackContractChecks:
                     with refused(name, f"the constructor with {name}={value!r}"):
                         make_attack(estimator, **{name: value})
                 before = {key: getattr(attack, key) for key in attack.attack_params}
-                other = next((key for key in ("seed", "max_iter", "batch_size") if key in before and key != name), None)
+                other = next(
+                    (key for key in ("seed", "max_iter", "batch_size") if before.get(key) is not None and key != name),
+                    None,
+                )
                 case = {name: value} if other is None else {other: before[other] + 1, name: value}
                 with refused(name, f"set_params({case})"):
                     attack.set_params(**case)
