@@ -33,6 +33,8 @@ from art_crop.metrics.image import ciede2000_map, l2, ssim
 from art_crop.objectives import LabelOut, PeakInRegion
 
 SIZE = (256, 256)
+FEW = 20
+"""Steps of the second rows of attacks whose result depends on how many they take."""
 ROUNDS = 5
 """Constants that Carlini and Wagner's attack tries in foolbox and ART; torchattacks has one, 1."""
 TEXT = """Everybody attacks the same photos, one at a time, and each result is rounded to whole grey levels, as a file
@@ -82,15 +84,17 @@ def scaled(x: Array, found: Array, wanted: Callable[[Array], bool]) -> Array:
 
 def foolbox_attacks(network: nn.Module, steps: int, carlini: int, *, targeted: bool) -> dict[str, Attack | None]:
     """DDN, FMN and Carlini-Wagner of foolbox."""
-    names = f"foolbox DDN, {steps} steps", f"foolbox FMN, {steps} steps", f"foolbox C&W, {ROUNDS} x {carlini} steps"
+    counts = FEW, steps
+    names = [f"foolbox {kind}, {count} steps" for kind in ("DDN", "FMN") for count in counts]
+    names.append(f"foolbox C&W, {ROUNDS} x {carlini} steps")
     library = _library("foolbox")
     if library is None:
         return dict.fromkeys(names)
     model = library.PyTorchModel(network, bounds=(0, 1), device="cpu")
     kind = library.criteria.TargetedMisclassification if targeted else library.criteria.Misclassification
     attacks = (
-        library.attacks.DDNAttack(steps=steps),
-        library.attacks.L2FMNAttack(steps=steps),
+        *(library.attacks.DDNAttack(steps=count) for count in counts),
+        *(library.attacks.L2FMNAttack(steps=count) for count in counts),
         library.attacks.L2CarliniWagnerAttack(binary_search_steps=ROUNDS, steps=carlini),
     )
 
@@ -102,6 +106,14 @@ def foolbox_attacks(network: nn.Module, steps: int, carlini: int, *, targeted: b
         return run
 
     return {name: one(attack) for name, attack in zip(names, attacks, strict=True)}
+
+
+def smallest(estimator: Any, steps: int) -> dict[str, SaliencyPeakFGM]:
+    """Our smallest L2, with few steps and with as many as the others."""
+    return {
+        f"SaliencyPeakFGM, minimal, {count} steps": SaliencyPeakFGM(estimator, minimal=True, max_iter=count)
+        for count in (FEW, steps)
+    }
 
 
 def torchattacks_carlini(network: nn.Module, steps: int) -> Attack | None:
@@ -177,7 +189,7 @@ def classifier(x: Array, steps: int, carlini: int) -> list[str]:
 
     own = {
         f"MinimumColorDifference, {steps - 1} steps": MinimumColorDifference(estimator, max_iter=steps - 1),
-        "SaliencyPeakFGM, minimal": SaliencyPeakFGM(estimator, minimal=True),
+        **smallest(estimator, steps),
         "ColorVarianceAttack": ColorVarianceAttack(estimator, max_iter=steps),
     }
     contenders = [Contender(name, ours(attack), whole=True) for name, attack in own.items()]
@@ -207,7 +219,7 @@ def cropper(weights: Path, x: Array, steps: int, carlini: int) -> list[str]:
         return lambda x, y: attack.generate(x, peers_saliency.REGIONS[y])
 
     own = {
-        "SaliencyPeakFGM, minimal": SaliencyPeakFGM(estimator, minimal=True),
+        **smallest(estimator, steps),
         f"MinimumColorDifference, {steps - 1} steps": MinimumColorDifference(estimator, max_iter=steps - 1),
     }
     contenders = [Contender(name, ours(attack), whole=True) for name, attack in own.items()]
