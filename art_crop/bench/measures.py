@@ -115,6 +115,7 @@ LABELS = {
     "ciede2000-mean": "CIEDE2000",
     "ciede2000-p95": "CIEDE2000, 95th percentile",
     "ciede2000-l2": "L2 of CIEDE2000",
+    "within-color-threshold": "share of pixels within the threshold",
     "nima-aesthetic-score": "NIMA aesthetics",
     "shift-over-width": "shift / width",
     "ratio": "second / first peak",
@@ -191,7 +192,7 @@ class Measure:
         value += 0.0
         if self.kind == "largest":  # whether a budget of 10 was kept is a question of the fifth digit
             return f"{value:.5g}"
-        if self.column == "ssim":  # which is near 1, where three digits tell little
+        if self.column in ("ssim", "within-color-threshold"):  # which are near 1, where three digits tell little
             return f"{value:.4f}"
         if abs(value) >= 1_000:
             return f"{value:.0f}"

@@ -46,6 +46,7 @@ SSIM = MetricRecord("ssim", "", "higher", (-1.0, 1.0), image.ssim)
 CIEDE2000_MEAN = MetricRecord("ciede2000-mean", "CIEDE2000", "lower", (0.0, math.inf), image.ciede2000_mean)
 CIEDE2000_L2 = MetricRecord("ciede2000-l2", "CIEDE2000", "lower", (0.0, math.inf), image.ciede2000_l2)
 CIEDE2000_P95 = MetricRecord("ciede2000-p95", "CIEDE2000", "lower", (0.0, math.inf), image.ciede2000_p95)
+WITHIN_COLOR_THRESHOLD = MetricRecord("within-color-threshold", "", "higher", (0.0, 1.0), image.within_color_threshold)
 
 # Of a saliency map and fixations.
 NSS = MetricRecord("nss", "standard deviations", "higher", (-math.inf, math.inf), saliency.nss)
@@ -77,6 +78,7 @@ METRICS: Mapping[str, MetricRecord] = MappingProxyType(
             CIEDE2000_MEAN,
             CIEDE2000_P95,
             CIEDE2000_L2,
+            WITHIN_COLOR_THRESHOLD,
             NSS,
             AUC_JUDD,
             CC,

@@ -100,6 +100,20 @@ def ciede2000_p95(original: Pixels, changed: Pixels) -> float:
     return float(np.percentile(ciede2000_map(original, changed), 95))
 
 
+def within_color_threshold(original: Pixels, changed: Pixels) -> float:
+    """Share of the pixels no channel of which changed by more than paper 002's threshold: 50/255 times the colour
+    variance of the original about the pixel, 5 x 5, sigma 1; see :func:`art_crop.functional.color.color_variance`.
+    """
+    import torch
+
+    from art_crop.functional.color import color_variance
+
+    first, second = _pair(original, changed)
+    photo = torch.from_numpy(first.transpose(2, 0, 1)[None].astype(np.float32))
+    bound = color_variance(photo)[0, 0].numpy() * (50 / 255)
+    return float((np.abs(second - first).max(2) <= bound + 4e-6).mean())  # what float32 makes of a whole level
+
+
 def _pair(original: Pixels, changed: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both photos as float64 in [0, 1], of one shape."""
     first, second = _unit(original, "original"), _unit(changed, "changed")

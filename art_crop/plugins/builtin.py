@@ -134,6 +134,12 @@ def art_crop_metrics() -> Iterable[MetricSpec]:
             licence="MIT",
         ),
         MetricSpec(
+            name="within-color-threshold",
+            target=f"{_METRICS}:WITHIN_COLOR_THRESHOLD",
+            summary="share of the pixels that change by no more than their colour variance allows",
+            licence="MIT",
+        ),
+        MetricSpec(
             name="nss",
             target=f"{_METRICS}:NSS",
             summary="normalised scanpath saliency of a map at fixations",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 import skimage.metrics
 from numpy.typing import NDArray
 from PIL import Image
+from skimage import data
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from art_crop.errors import InvalidInputError
 from art_crop.metrics import image as metrics
@@ -148,3 +151,24 @@ def test_ssim_needs_its_window() -> None:
     small = np.zeros((10, 40, 3), np.uint8)
     with pytest.raises(InvalidInputError, match="at least 11 x 11 pixels for SSIM"):
         metrics.ssim(small, small)
+
+
+def test_pixels_within_the_colour_threshold_are_counted() -> None:
+    """Paper 002's map, written out with scikit-image: a change of the threshold is within it, one more level is not."""
+    original = data.astronaut()[100:112, 200:214]
+    lab = rgb2lab(original)
+    height, width = original.shape[:2]
+    variance = np.zeros((height, width))
+    for y, x in np.ndindex(height, width):
+        squares = []
+        for dy, dx in itertools.product(range(-2, 3), repeat=2):
+            if (dy, dx) != (0, 0) and 0 <= y + dy < height and 0 <= x + dx < width:
+                gaussian = math.exp(-(dy**2 + dx**2) / 2) / (2 * math.pi)
+                squares.append((deltaE_ciede2000(lab[y, x], lab[y + dy, x + dx]) * gaussian) ** 2)
+        variance[y, x] = math.sqrt(np.mean(squares))
+    levels = np.floor(50 * variance / variance.max() + 1e-4).astype(np.uint8)
+    changed = original.copy()
+    changed[..., 1] = np.where(original[..., 1] < 128, original[..., 1] + levels, original[..., 1] - levels)
+    assert metrics.within_color_threshold(original, changed) == 1
+    changed[3:5, 4, 1] = np.where(original[3:5, 4, 1] < 128, changed[3:5, 4, 1] + 1, changed[3:5, 4, 1] - 1)
+    assert metrics.within_color_threshold(original, changed) == pytest.approx(1 - 2 / (height * width))

@@ -16,7 +16,8 @@ SHIFTS = {
     "mean-clipped-shift": [(shifts,) for shifts in ([1.0, 1.2], [0.9, 0.4], [0.1, -3.0])],
     "share-at-target": [(shifts,) for shifts in ([1.0, 0.95], [1.05, 0.4], [0.1, -3.0])],
 }
-PHOTO_METRICS = ("l2", "linf", "psnr", "ssim", "ciede2000-mean", "ciede2000-p95", "ciede2000-l2")
+COLOUR_METRICS = ("ciede2000-mean", "ciede2000-p95", "ciede2000-l2", "within-color-threshold")
+PHOTO_METRICS = ("l2", "linf", "psnr", "ssim", *COLOUR_METRICS)
 BUILTIN = sorted(
     plugin.name for plugin in art_crop.list_plugins() if plugin.kind == "metric" and plugin.distribution == "art-crop"
 )
@@ -35,7 +36,7 @@ class TestPhotoMetrics(MetricConformance):
         return art_crop.load_metric(name)
 
 
-@pytest.mark.parametrize("name", ["ciede2000-mean", "ciede2000-p95", "ciede2000-l2"])
+@pytest.mark.parametrize("name", COLOUR_METRICS)
 class TestColourMetrics(MetricConformance):
     @pytest.fixture
     def metric(self, name: str) -> Any:
