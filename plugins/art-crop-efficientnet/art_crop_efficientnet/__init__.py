@@ -1,1 +1,1 @@
-"""EfficientNet-Lite0, trained on ImageNet, as a classifier for art_crop."""
+"""EfficientNet-Lite0 to Lite2, trained on ImageNet, as classifiers for art_crop."""

@@ -1,23 +1,39 @@
-"""EfficientNet-Lite0: the network, with the module names of the published weight file.
+"""EfficientNet-Lite0 to Lite2: the networks, with the module names of the published weight files.
 
 Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019, table 1, in the Lite
 variant of the official TensorFlow code (tpu/models/official/efficientnet/lite): ReLU6 instead of swish, no
-squeeze-and-excitation. Convolutions pad as TensorFlow's "SAME" does, which at stride 2 puts the odd pixel to the right
+squeeze-and-excitation; wider and deeper variants keep the first and last convolution's channels and the first and last
+stage's depth. Convolutions pad as TensorFlow's "SAME" does, which at stride 2 puts the odd pixel to the right
 and below.
 """
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["SIZE", "EfficientNetLite0", "PhotoClassifier"]
+__all__ = ["VARIANTS", "EfficientNetLite", "PhotoClassifier"]
 
-SIZE = 224
-"""Side of the square that the network was trained on, pixels."""
 
-CROP = SIZE / (SIZE + 32)
-"""Share of the shorter side that the square in the middle takes, as in the official evaluation."""
+class Variant(NamedTuple):
+    """What tells the networks of the family apart."""
+
+    size: int
+    """Side of the square that the network was trained on, pixels."""
+    width: float
+    """Factor on the channels of every stage."""
+    depth: float
+    """Factor on the repeats of every stage but the first and the last."""
+
+
+VARIANTS = {
+    "efficientnet-lite0": Variant(224, 1.0, 1.0),
+    "efficientnet-lite1": Variant(240, 1.0, 1.1),
+    "efficientnet-lite2": Variant(260, 1.1, 1.2),
+}
 
 # Repeats, kernel, stride of the first, expansion, channels.
 STAGES = (
@@ -69,15 +85,24 @@ class Block(nn.Module):
         return x + y if self.adds else y
 
 
-class EfficientNetLite0(nn.Module):
-    """Normalised photos (N, 3, 224, 224) -> logits (N, 1000)."""
+def _channels(base: int, width: float) -> int:
+    """A multiple of 8 near the scaled number, at least nine tenths of it, as in the official code."""
+    wanted = base * width
+    nearest = max(8, int(wanted + 4) // 8 * 8)
+    return nearest + 8 if nearest < 0.9 * wanted else nearest
 
-    def __init__(self) -> None:
+
+class EfficientNetLite(nn.Module):
+    """Normalised photos (N, 3, S, S) -> logits (N, 1000), S the variant's size."""
+
+    def __init__(self, variant: Variant = VARIANTS["efficientnet-lite0"]) -> None:
         super().__init__()
         self._conv_stem, self._bn0 = SameConv(3, 32, 3, 2), _norm(32)
         blocks, channels = [], 32
-        for repeats, kernel, stride, expansion, width in STAGES:
-            for k in range(repeats):
+        for stage, (repeats, kernel, stride, expansion, base) in enumerate(STAGES):
+            width = _channels(base, variant.width)
+            count = repeats if stage in (0, len(STAGES) - 1) else math.ceil(repeats * variant.depth)
+            for k in range(count):
                 blocks.append(Block(channels, width, kernel, stride if k == 0 else 1, expansion))
                 channels = width
         self._blocks = nn.Sequential(*blocks)
@@ -85,7 +110,7 @@ class EfficientNetLite0(nn.Module):
         self._fc = nn.Linear(1280, 1000)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, 224, 224) -> (N, 1000)."""
+        """(N, 3, S, S) -> (N, 1000)."""
         x = F.relu6(self._bn0(self._conv_stem(x)))
         x = F.relu6(self._bn1(self._conv_head(self._blocks(x))))
         logits: Tensor = self._fc(x.mean((2, 3)))
@@ -95,20 +120,21 @@ class EfficientNetLite0(nn.Module):
 class PhotoClassifier(nn.Module):
     """Photos (N, 3, H, W) of any size with values in [0, 1] -> logits (N, 1000), differentiable all the way.
 
-    The square in the middle is resized to 224 px and normalised to (level - 127) / 128, as the network was trained.
+    The square in the middle, whose share of the shorter side is the official evaluation's S / (S + 32), is resized to
+    ``size`` S and normalised to (level - 127) / 128, as the network was trained.
     """
 
-    def __init__(self, network: EfficientNetLite0) -> None:
+    def __init__(self, network: EfficientNetLite, size: int = VARIANTS["efficientnet-lite0"].size) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.size = network, size
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> (N, 1000)."""
         height, width = x.shape[-2:]
-        side = max(1, round(CROP * min(height, width)))
+        side = max(1, round(self.size / (self.size + 32) * min(height, width)))
         top, left = (height - side) // 2, (width - side) // 2
         square = x[..., top : top + side, left : left + side]
-        if side != SIZE:
-            square = F.interpolate(square, (SIZE, SIZE), mode="bicubic", antialias=True, align_corners=False)
+        if side != self.size:
+            square = F.interpolate(square, (self.size, self.size), mode="bicubic", antialias=True, align_corners=False)
         logits: Tensor = self.network((square * 255 - 127) / 128)
         return logits

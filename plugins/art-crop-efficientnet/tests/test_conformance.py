@@ -10,7 +10,8 @@ import art_crop
 from art_crop.testing import ClassifierConformance
 
 
-class TestEfficientNetLite0(ClassifierConformance):
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite2"])
+class TestEfficientNetLite(ClassifierConformance):
     @pytest.fixture
-    def estimator(self) -> Any:
-        return art_crop.load_model("efficientnet-lite0", device="cpu")
+    def estimator(self, name: str) -> Any:
+        return art_crop.load_model(name, device="cpu")

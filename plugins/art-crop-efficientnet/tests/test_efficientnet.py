@@ -15,7 +15,7 @@ import pytest
 import torch
 from art_crop_efficientnet import model as loading
 from art_crop_efficientnet.classes import imagenet_classes
-from art_crop_efficientnet.network import EfficientNetLite0, SameConv
+from art_crop_efficientnet.network import EfficientNetLite, SameConv
 from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
@@ -38,8 +38,8 @@ def photo(path: Path) -> NDArray[np.float32]:
 
 
 def test_it_is_listed_without_importing_torch() -> None:
-    records = [r for r in art_crop.list_plugins() if r.name == "efficientnet-lite0"]
-    assert [r.distribution for r in records] == ["art-crop-efficientnet"]
+    records = [r for r in art_crop.list_plugins() if r.distribution == "art-crop-efficientnet"]
+    assert sorted(r.name for r in records) == ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"]
     assert subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True).stdout.strip() == "False"
 
 
@@ -52,7 +52,9 @@ def test_classes_are_in_order_and_agree_with_the_names_of_the_photos(imagenet_sa
     assert names <= {name.lower() for name in classes}
 
 
-def test_top1_on_every_photo_of_the_sample_is_at_least_80_percent(estimator: Any, imagenet_sample: Path) -> None:
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"])
+def test_top1_on_every_photo_of_the_sample_is_at_least_80_percent(name: str, imagenet_sample: Path) -> None:
+    estimator = art_crop.load_model(name, device="cpu")
     classes = {name.split()[0]: index for index, name in enumerate(imagenet_classes())}
     right = [
         int(estimator.predict(photo(path)).argmax() == classes[path.name.split("_")[0]])
@@ -92,7 +94,7 @@ def test_the_photo_outside_the_middle_square_has_no_say(estimator: Any, imagenet
 
 
 def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
-    state = EfficientNetLite0().state_dict()
+    state = EfficientNetLite().state_dict()
     state["_fc.weight"] = torch.zeros(10, 1280)
     torch.save(state, tmp_path / "ten.pth")
     with pytest.raises(WeightsError, match=r"_fc.weight"):
@@ -101,6 +103,8 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "less.pth")
     with pytest.raises(WeightsError, match=r"_fc.weight"):
         art_crop.load_model("efficientnet-lite0", weights=tmp_path / "less.pth")
+    with pytest.raises(WeightsError, match="does not hold EfficientNet-Lite2"):
+        art_crop.load_model("efficientnet-lite2", weights=loading.published_weights("efficientnet-lite1"))
 
 
 def test_a_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path: Path) -> None:
@@ -117,7 +121,7 @@ def test_a_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path: Path) -> 
 
 
 def test_a_damaged_distribution_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "SHA256", "0" * 64)
+    monkeypatch.setitem(loading.SHA256, "efficientnet-lite0", "57934424" + "0" * 56)
     with pytest.raises(WeightsError, match=r"force-reinstall"):
         loading.published_weights()
 
