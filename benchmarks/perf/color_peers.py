@@ -44,7 +44,9 @@ of the rounded photo against the original: L2 (pixels in [0, 1]), L2 norm and me
 
 Rounding takes back changes of less than half a grey level, and with them many successes of attacks that know nothing
 of it. So each row of another library stands there twice: as it is, and *scaled*: where the rounded photo fails, the
-change is multiplied by the smallest factor with which it succeeds (bisection; what that costs is not in the passes)."""
+change is multiplied by the smallest factor with which it succeeds (bisection; what that costs is not in the passes).
+In foolbox 3.3.4 the projection of FMN onto the L2 ball divides a norm by itself, so that it projects nothing and more
+steps gain nothing; it stands here with a projection that works."""
 HEAD = "| attack | fooled, before → after rounding | passes, forward + backward | L2 | L2 of ΔE | mean ΔE | SSIM |"
 Attack = Callable[[Array, int], Array]
 Judge = Callable[[Array, int], bool]
@@ -83,18 +85,29 @@ def scaled(x: Array, found: Array, wanted: Callable[[Array], bool]) -> Array:
 
 
 def foolbox_attacks(network: nn.Module, steps: int, carlini: int, *, targeted: bool) -> dict[str, Attack | None]:
-    """DDN, FMN and Carlini-Wagner of foolbox."""
+    """DDN, FMN and Carlini-Wagner of foolbox.
+
+    The L2 projection of FMN in foolbox 3.3.4 divides a norm by itself and so projects nothing; here it is repaired.
+    """
     counts = FEW, steps
-    names = [f"foolbox {kind}, {count} steps" for kind in ("DDN", "FMN") for count in counts]
+    kinds = "DDN", "FMN with a projection"
+    names = [f"foolbox {kind}, {count} steps" for kind in kinds for count in counts]
     names.append(f"foolbox C&W, {ROUNDS} x {carlini} steps")
     library = _library("foolbox")
     if library is None:
         return dict.fromkeys(names)
+
+    class FMN(library.attacks.L2FMNAttack):  # type: ignore[misc]
+        def project(self, x: Any, x0: Any, epsilon: Any) -> Any:
+            norms = (x - x0).flatten(start=1).norms.l2(axis=-1).maximum(1e-12)
+            factor = (epsilon / norms).minimum(1).reshape((-1,) + (1,) * (x.ndim - 1))
+            return x0 + (x - x0) * factor
+
     model = library.PyTorchModel(network, bounds=(0, 1), device="cpu")
     kind = library.criteria.TargetedMisclassification if targeted else library.criteria.Misclassification
     attacks = (
         *(library.attacks.DDNAttack(steps=count) for count in counts),
-        *(library.attacks.L2FMNAttack(steps=count) for count in counts),
+        *(FMN(steps=count) for count in counts),
         library.attacks.L2CarliniWagnerAttack(binary_search_steps=ROUNDS, steps=carlini),
     )
 
