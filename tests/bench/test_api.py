@@ -122,7 +122,7 @@ def test_what_cannot_be_used_is_named_as_python_names_it(tmp_path: Path, options
 def test_shipped_suites_and_files_are_found(tmp_path: Path) -> None:
     assert find_suite("smoke").name == "smoke.toml"
     assert find_suite(tmp_path / "mine.toml") == tmp_path / "mine.toml"
-    with pytest.raises(SuiteError, match="shipped: crop_window, "):
+    with pytest.raises(SuiteError, match="shipped: color_threshold_peak, crop_window, "):
         find_suite("nowhere")
 
 
