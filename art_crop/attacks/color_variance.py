@@ -133,7 +133,8 @@ class ColorVarianceAttack(PerceptualAttack):
         sigma: Standard deviation of the window's Gaussian weight, in pixels.
         learning_rate: Of Adam; for the plain gradient the largest change of a pixel in a step. A pair goes from the
             first at the first step to the second at the last, geometrically: an eighth of a grey level at first, so
-            that most photos end with a small change, and in the end steps that take hard ones to their threshold.
+            that most photos end with a small change, and a quarter in the end. In 100 steps that is up to 18 grey
+            levels; larger steps reach thresholds sooner, and change hard photos more.
         optimizer: ``"adam"``, or ``"gradient"``: steps along the gradient.
         l1_weight: Weight of the change's L1 norm, as a share of the threshold map's, in the loss; alpha in the paper,
             which gives no number. A number or a pair, for how much a photo can bear while it still succeeds differs
@@ -157,7 +158,7 @@ class ColorVarianceAttack(PerceptualAttack):
         threshold: float = 50 / 255,
         window: int = 5,
         sigma: float = 1.0,
-        learning_rate: float | Sequence[float] = (0.0005, 0.02),
+        learning_rate: float | Sequence[float] = (0.0005, 0.001),
         optimizer: Literal["adam", "gradient"] = "adam",
         l1_weight: float | Sequence[float] = (1000.0, 0.1),
         loss: Loss = "cross_entropy",

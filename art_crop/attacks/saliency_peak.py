@@ -34,7 +34,7 @@ __all__ = ["SaliencyPeakFGM"]
 
 STEPS = {"budget": 3, "minimal": 20}
 """Gradient steps unless another number is asked for."""
-NEWEST = 0.7, 0.03
+NEWEST = 0.5, 0.05
 """Weight of the newest gradient in the direction of the smallest change, after the first step and at the end."""
 MARGIN = 0.005
 """Share by which a candidate is larger than where the losses say that success begins."""
