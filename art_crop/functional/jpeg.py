@@ -1,10 +1,15 @@
-"""JPEG as a linear map with a smoothed quantiser: which way to push pixels so that the change survives encoding.
+"""JPEG in torch: libjpeg's encoder and decoder to the last level, with gradients, and a stand-in for the whole way.
 
-An encoder turns each 8x8 block into DCT coefficients and rounds them to multiples of the table's steps; a decoder at
-1/n of the size uses only the lowest 8/n x 8/n of them. Rounding has no useful gradient. Averaged over a small Gaussian
-uncertainty of the coefficient it has one: large where a coefficient is about to flip to the next multiple, near 0 where
-nothing that fits the budget will change it. (ITU-T T.81; JFIF 1.02 colours; chroma is the mean of the pixels that
-share a sample: 2x2 of 4:2:0, two beside each other of 4:2:2.)
+:func:`encode` and :func:`decode` follow libjpeg-turbo's integer arithmetic (``jccolor.c``, ``jcsample.c``,
+``jfdctint.c``, ``jcdctmgr.c``; ``jidctint.c``, ``jdsample.c``, ``jdcolor.c``), with which Pillow works, in double
+precision, where it is exact. Its roundings pass gradients on as if they were not there.
+
+:func:`jpeg_surrogate` is JPEG as a linear map with a smoothed quantiser: which way to push pixels so that the change
+survives encoding. An encoder turns each 8x8 block into DCT coefficients and rounds them to multiples of the table's
+steps; a decoder at 1/n of the size uses only the lowest 8/n x 8/n of them. Rounding has no useful gradient. Averaged
+over a small Gaussian uncertainty of the coefficient it has one: large where a coefficient is about to flip to the next
+multiple, near 0 where nothing that fits the budget will change it. (ITU-T T.81; JFIF 1.02 colours; chroma is the mean
+of the pixels that share a sample: 2x2 of 4:2:0, two beside each other of 4:2:2.)
 """
 
 from __future__ import annotations
@@ -12,12 +17,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["SHRINKS", "jpeg_surrogate", "smoothed_quantiser_slope"]
+from art_crop.checks import check_choice, check_int
+from art_crop.errors import InvalidInputError
+
+__all__ = [
+    "SHRINKS",
+    "decode",
+    "encode",
+    "jpeg_surrogate",
+    "quality_tables",
+    "smoothed_quantiser_slope",
+]
 
 SHRINKS = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2), "4:0:0": (1, 1)}
 """Pixels down and across that share a sample of chroma; 4:0:0 has none."""
@@ -108,3 +124,195 @@ def jpeg_surrogate(
     to_rgb = torch.tensor(YCC_TO_RGB, dtype=torch.float32, device=levels.device)
     rgb = torch.einsum("kc,nchw->nkhw", to_rgb, torch.stack(out, 1))
     return rgb[..., : -(-height // scale), : -(-width // scale)]
+
+
+# -- libjpeg, to the last level ----------------------------------------------------------------------------------------
+
+# T.81, annex K.1: steps at quality 50.
+_LUMA = (
+    *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56),
+    *(14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92),
+    *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
+)
+_CHROMA = (17, 18, 24, 47, 18, 21, 26, 66, 24, 26, 56, 99, 47, 66, 99, 99)  # the lowest 4x4; all others are 99
+# 16 bits after the point, and what is added before the floor: libjpeg's rounding of Cb and Cr is not that of Y.
+_TO_YCC = ((19595, 38470, 7471), (-11059, -21709, 32768), (32768, -27439, -5329))
+_TO_YCC_ADDED = (1 << 15, (128 << 16) + (1 << 15) - 1, (128 << 16) + (1 << 15) - 1)
+CR_TO_RED, CB_TO_GREEN, CR_TO_GREEN, CB_TO_BLUE = 91881, -22554, -46802, 116130
+"""libjpeg's constants of the way back, 16 bits after the point."""
+
+
+class _Floor(torch.autograd.Function):
+    """The floor, whose gradient is that of the identity."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.floor()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    """Whole numbers, shifted to the right and rounded, halves up."""
+    return _floor((x + (1 << bits - 1)) / (1 << bits))
+
+
+def _floor(x: Tensor) -> Tensor:
+    result: Tensor = _Floor.apply(x)  # type: ignore[no-untyped-call]
+    return result
+
+
+# libjpeg's transform, 13 bits after the point: no addition between its products is rounded, so it is a matrix of whole
+# numbers, sqrt(8) times the orthonormal one, and the inverse one's its transpose. Frequencies, and half the positions.
+_HALF_DCT = (
+    *((8192, 8192, 8192, 8192), (11363, 9633, 6437, 2260), (10703, 4433, -4433, -10703), (9633, -2259, -11362, -6436)),
+    *(
+        (8192, -8192, -8192, 8192),
+        (6437, -11362, 2261, 9633),
+        (4433, -10704, 10704, -4433),
+        (2260, -6436, 9633, -11363),
+    ),
+)
+
+
+def quality_tables(quality: int) -> tuple[Tensor, Tensor]:
+    """Give the quantisation steps of luma and chroma of libjpeg's quality.
+
+    Args:
+        quality: 1 to 100.
+
+    Returns:
+        Float64 (8, 8) each, whole numbers from 1 to 255, row by row from the lowest frequency.
+    """
+    check_int(quality, "quality", at_least=1, at_most=100)
+    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
+    luma, chroma = torch.tensor(_LUMA).view(8, 8), torch.full((8, 8), 99)
+    chroma[:4, :4] = torch.tensor(_CHROMA).view(4, 4)
+    scaled = [((table * percent + 50) // 100).clamp(1, 255).double() for table in (luma, chroma)]
+    return scaled[0], scaled[1]
+
+
+def encode(levels: Tensor, tables: Sequence[Tensor], subsampling: str = "4:2:0") -> tuple[Tensor, ...]:
+    """Encode photos as libjpeg does: into whole multiples of quantisation steps.
+
+    Args:
+        levels: Whole levels 0..255, (N, 3, H, W).
+        tables: Quantisation steps (8, 8) of luma and of chroma; the last one stands for all that follow.
+        subsampling: "4:4:4", "4:2:2" or "4:2:0"; "4:0:0" for luma alone.
+
+    Returns:
+        Y, Cb and Cr, float64 (N, rows of blocks, columns of blocks, 8, 8), whole numbers; their gradients are those of
+        the same way without a rounding.
+    """
+    check_choice(subsampling, "subsampling", tuple(SHRINKS))
+    levels, matrix = levels.double(), _integer_dct(levels.device)
+    height, width = levels.shape[-2:]
+    components = []
+    for index in range(1 if subsampling == "4:0:0" else 3):
+        weights = levels.new_tensor(_TO_YCC[index]).view(3, 1, 1)
+        plane = _floor(((levels * weights).sum(1) + _TO_YCC_ADDED[index]) / (1 << 16))
+        down, across = SHRINKS[subsampling] if index else (1, 1)
+        rows, columns = -(-height // down), -(-width // across)
+        plane = _repeated(plane, -(-columns // 8) * 8 * across, rows * down)
+        if across == 2:  # the rounding of a mean of two is 0 and 1 in turn, of four 1 and 2
+            added = torch.arange(plane.shape[-1] // 2, device=levels.device) % 2 + down - 1
+            sums = sum(plane[:, row::down, column::across] for row in range(down) for column in range(across))
+            plane = _floor((sums + added) / (down * across))
+        plane = _repeated(plane, plane.shape[-1], -(-rows // 8) * 8)
+        n, tall, wide = plane.shape
+        blocks = (plane - 128).view(n, tall // 8, 8, wide // 8, 8).transpose(2, 3)
+        coefficients = _shifted(matrix @ _shifted(blocks @ matrix.T, 11), 15)
+        step = tables[min(index, len(tables) - 1)].to(coefficients) * 8
+        sign = 1 - 2 * (coefficients.detach() < 0).double()
+        components.append(sign * _floor((coefficients * sign + (step / 2).floor()) / step))
+    return tuple(components)
+
+
+def decode(
+    components: Sequence[Tensor], tables: Sequence[Tensor], size: tuple[int, int], subsampling: str = "4:2:0"
+) -> Tensor:
+    """Decode quantised coefficients as libjpeg does, with its smooth enlargement of chroma.
+
+    Args:
+        components: Y, Cb and Cr, or Y alone, (N, rows of blocks, columns of blocks, 8, 8), multiples of the steps; they
+            need not be whole.
+        tables: Quantisation steps (8, 8) of luma and of chroma; the last one stands for all that follow.
+        size: Width and height of the photo.
+        subsampling: "4:4:4", "4:2:2" or "4:2:0"; where there is Y alone it says nothing.
+
+    Returns:
+        Levels float64 (N, 3, H, W), whole numbers from 0 to 255. Gradients pass through all roundings, and not through
+        what is clipped.
+
+    Raises:
+        InvalidInputError: Components of other shapes than such a photo has.
+    """
+    width, height = size
+    check_choice(subsampling, "subsampling", tuple(SHRINKS))
+    matrix, planes = _integer_dct(components[0].device), []
+    for index, component in enumerate(components):
+        shrink = SHRINKS[subsampling] if index else (1, 1)
+        rows, columns = -(-height // shrink[0]), -(-width // shrink[1])
+        wanted = (-(-rows // 8), -(-columns // 8), 8, 8)
+        if component.shape[1:] != wanted:
+            raise InvalidInputError(f"components: {wanted} a photo is needed, not {tuple(component.shape[1:])}")
+        coefficients = component.double() * tables[min(index, len(tables) - 1)].to(matrix)
+        blocks = _shifted(_shifted(matrix.T @ coefficients, 11) @ matrix, 18)
+        plane = (blocks + 128).clamp(0, 255).transpose(2, 3).flatten(3).flatten(1, 2)[:, :rows, :columns]
+        smooth = columns > 2
+        if shrink == (2, 2):
+            plane = enlarged_twice(plane) if smooth else plane.repeat_interleave(2, 1).repeat_interleave(2, 2)
+        elif shrink == (1, 2):
+            plane = widened_twice(plane, smooth)
+        planes.append(plane[:, :height, :width])
+    if len(planes) == 1:
+        return planes[0][:, None].expand(-1, 3, -1, -1)
+    y, cb, cr = planes[0], planes[1] - 128, planes[2] - 128
+    red = y + _shifted(CR_TO_RED * cr, 16)
+    green = y + _shifted(CB_TO_GREEN * cb + CR_TO_GREEN * cr, 16)
+    blue = y + _shifted(CB_TO_BLUE * cb, 16)
+    return torch.stack([red, green, blue], 1).clamp(0, 255)
+
+
+def enlarged_twice(plane: Tensor) -> Tensor:
+    """Whole levels (..., h, w) at twice the size by libjpeg's triangle filter: 3/4 nearer, 1/4 further.
+
+    ``jdsample.c`` rounds up and down in turn.
+    """
+    padded = _edged(plane, 1, 1)
+    middle = 3 * padded[..., 1:-1, :]
+    tall = torch.stack([middle + padded[..., :-2, :], middle + padded[..., 2:, :]], -2).flatten(-3, -2)
+    middle = 3 * tall[..., 1:-1]
+    wide = torch.stack([middle + tall[..., :-2] + 8, middle + tall[..., 2:] + 7], -1).flatten(-2)
+    return _floor(wide.div_(16))
+
+
+def widened_twice(plane: Tensor, smooth: bool) -> Tensor:
+    """Whole levels (..., h, w) at twice the width, by the same filter or by repetition."""
+    if not smooth:
+        return plane.repeat_interleave(2, -1)
+    padded = _edged(plane, 0, 1)
+    middle = 3 * padded[..., 1:-1]
+    wide = torch.stack([middle + padded[..., :-2] + 1, middle + padded[..., 2:] + 2], -1).flatten(-2)
+    return _floor(wide.div_(4))
+
+
+def _edged(plane: Tensor, rows: int, columns: int) -> Tensor:
+    """Repeat the outermost rows and columns."""
+    flat = plane.reshape(1, -1, *plane.shape[-2:])
+    padded = F.pad(flat, (columns, columns, rows, rows), mode="replicate")
+    return padded.view(*plane.shape[:-2], *padded.shape[-2:])
+
+
+def _repeated(plane: Tensor, width: int, height: int) -> Tensor:
+    """Repeat the last column and row of (N, h, w) up to a size."""
+    rows = torch.arange(height, device=plane.device).clamp_max(plane.shape[1] - 1)
+    columns = torch.arange(width, device=plane.device).clamp_max(plane.shape[2] - 1)
+    return plane[:, rows][:, :, columns]
+
+
+def _integer_dct(device: torch.device) -> Tensor:
+    half = torch.tensor(_HALF_DCT, dtype=torch.float64, device=device)
+    return torch.cat([half, half.flip(1) * half.new_tensor([1, -1] * 4)[:, None]], 1)

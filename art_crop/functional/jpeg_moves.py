@@ -23,7 +23,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from art_crop.functional.jpeg import RGB_TO_YCC, SHRINKS, YCC_TO_RGB, _dct_matrix, chroma_size
+from art_crop.functional.jpeg import (
+    CB_TO_BLUE,
+    CB_TO_GREEN,
+    CR_TO_GREEN,
+    CR_TO_RED,
+    RGB_TO_YCC,
+    SHRINKS,
+    YCC_TO_RGB,
+    _dct_matrix,
+    chroma_size,
+    enlarged_twice,
+    widened_twice,
+)
 
 __all__ = ["CoefficientMoves"]
 
@@ -52,24 +64,6 @@ def _low_coefficients(pixels: Tensor, side: int, shrink: tuple[int, int]) -> Ten
         low = down @ low.view(3 * rows, down.shape[1], columns * side)
         parts.append(low.view(3, rows, side, columns, side).transpose(2, 3))
     return torch.cat(parts, 1)
-
-
-def _upsample(plane: Tensor) -> Tensor:
-    """Whole levels (h, w) at twice the size by libjpeg's triangle filter, 3/4 of the nearer and 1/4 of the further."""
-    padded = F.pad(plane[None], (1, 1, 1, 1), mode="replicate")[0]
-    middle = 3 * padded[1:-1]
-    tall = torch.stack([middle + padded[:-2], middle + padded[2:]], 1).flatten(0, 1)
-    middle = 3 * tall[:, 1:-1]
-    return torch.stack([middle + tall[:, :-2] + 8, middle + tall[:, 2:] + 7], 2).flatten(1).div_(16).floor_()
-
-
-def _widen(plane: Tensor, smooth: bool) -> Tensor:
-    """Whole levels (h, w) at twice the width, by the same filter or by repetition."""
-    if not smooth:
-        return plane.repeat_interleave(2, 1)
-    padded = F.pad(plane[None], (1, 1, 0, 0), mode="replicate")[0]
-    middle = 3 * padded[:, 1:-1]
-    return torch.stack([middle + padded[:, :-2] + 1, middle + padded[:, 2:] + 2], 2).flatten(1).div_(4).floor_()
 
 
 def _upsample_transposed(gradient: Tensor, enlarged: tuple[int, int], smooth: bool) -> Tensor:
@@ -259,16 +253,16 @@ class CoefficientMoves:
             if index and self._enlarged != (1, 1):
                 down, across = self._enlarged
                 plane = plane[: -(-height // down), : -(-width // across)]
-                plane = _upsample(plane) if down == 2 else _widen(plane, self._smooth)
+                plane = enlarged_twice(plane) if down == 2 else widened_twice(plane, self._smooth)
             planes.append(plane[:height, :width])
         if len(planes) == 1:
             return planes[0].to(torch.uint8).expand(3, -1, -1)
         y, cb, cr = (plane.to(torch.int32) for plane in planes)
         cb, cr = cb - 128, cr - 128
         half = 1 << 15
-        red = y + ((91881 * cr + half) >> 16)
-        green = y + ((-22554 * cb - 46802 * cr + half) >> 16)
-        blue = y + ((116130 * cb + half) >> 16)
+        red = y + ((CR_TO_RED * cr + half) >> 16)
+        green = y + ((CB_TO_GREEN * cb + CR_TO_GREEN * cr + half) >> 16)
+        blue = y + ((CB_TO_BLUE * cb + half) >> 16)
         return torch.stack([red, green, blue]).clamp_(0, 255).to(torch.uint8)
 
     def size(self, moves: Tensor) -> float:
