@@ -5,6 +5,7 @@ from art_crop.attacks.color_difference import MinimumColorDifference
 from art_crop.attacks.color_variance import ColorVarianceAttack, color_threshold
 from art_crop.attacks.constraints import L2, Constraint, GreyLevels, LInf, Mask, PerPixelBound
 from art_crop.attacks.contrast_shift import ContrastShift
+from art_crop.attacks.dct_quantization import DCTQuantizationAttack
 from art_crop.attacks.gaussian_noise import GaussianNoise
 from art_crop.attacks.saliency_peak import SaliencyPeakFGM
 
@@ -13,6 +14,7 @@ __all__ = [
     "ColorVarianceAttack",
     "Constraint",
     "ContrastShift",
+    "DCTQuantizationAttack",
     "EstimatorRequirementError",
     "GaussianNoise",
     "GreyLevels",

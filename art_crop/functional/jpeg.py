@@ -154,9 +154,9 @@ class _Floor(torch.autograd.Function):
         return gradient
 
 
-def _shifted(x: Tensor, bits: int) -> Tensor:
+def _shifted(x: Tensor, bits: int, rounded: bool = True) -> Tensor:
     """Whole numbers, shifted to the right and rounded, halves up."""
-    return _floor((x + (1 << bits - 1)) / (1 << bits))
+    return _floor((x + (1 << bits - 1)) / (1 << bits)) if rounded else x / (1 << bits)
 
 
 def _floor(x: Tensor) -> Tensor:
@@ -194,17 +194,20 @@ def quality_tables(quality: int) -> tuple[Tensor, Tensor]:
     return scaled[0], scaled[1]
 
 
-def encode(levels: Tensor, tables: Sequence[Tensor], subsampling: str = "4:2:0") -> tuple[Tensor, ...]:
+def encode(
+    levels: Tensor, tables: Sequence[Tensor], subsampling: str = "4:2:0", *, rounded: bool = True
+) -> tuple[Tensor, ...]:
     """Encode photos as libjpeg does: into whole multiples of quantisation steps.
 
     Args:
         levels: Whole levels 0..255, (N, 3, H, W).
         tables: Quantisation steps (8, 8) of luma and of chroma; the last one stands for all that follow.
         subsampling: "4:4:4", "4:2:2" or "4:2:0"; "4:0:0" for luma alone.
+        rounded: Without it, nothing on the way is rounded, and levels need not be whole.
 
     Returns:
-        Y, Cb and Cr, float64 (N, rows of blocks, columns of blocks, 8, 8), whole numbers; their gradients are those of
-        the same way without a rounding.
+        Y, Cb and Cr, float64 (N, rows of blocks, columns of blocks, 8, 8), whole numbers where they are rounded; their
+        gradients are those of the same way without a rounding.
     """
     check_choice(subsampling, "subsampling", tuple(SHRINKS))
     levels, matrix = levels.double(), _integer_dct(levels.device)
@@ -212,19 +215,25 @@ def encode(levels: Tensor, tables: Sequence[Tensor], subsampling: str = "4:2:0")
     components = []
     for index in range(1 if subsampling == "4:0:0" else 3):
         weights = levels.new_tensor(_TO_YCC[index]).view(3, 1, 1)
-        plane = _floor(((levels * weights).sum(1) + _TO_YCC_ADDED[index]) / (1 << 16))
+        offset = _TO_YCC_ADDED[index] if rounded else 128 << 16 if index else 0
+        plane = ((levels * weights).sum(1) + offset) / (1 << 16)
+        plane = _floor(plane) if rounded else plane
         down, across = SHRINKS[subsampling] if index else (1, 1)
         rows, columns = -(-height // down), -(-width // across)
         plane = _repeated(plane, -(-columns // 8) * 8 * across, rows * down)
         if across == 2:  # the rounding of a mean of two is 0 and 1 in turn, of four 1 and 2
             added = torch.arange(plane.shape[-1] // 2, device=levels.device) % 2 + down - 1
-            sums = sum(plane[:, row::down, column::across] for row in range(down) for column in range(across))
-            plane = _floor((sums + added) / (down * across))
+            parts = [plane[:, row::down, column::across] for row in range(down) for column in range(across)]
+            mean = torch.stack(parts).sum(0) / len(parts)
+            plane = _floor(mean + added / len(parts)) if rounded else mean
         plane = _repeated(plane, plane.shape[-1], -(-rows // 8) * 8)
         n, tall, wide = plane.shape
         blocks = (plane - 128).view(n, tall // 8, 8, wide // 8, 8).transpose(2, 3)
-        coefficients = _shifted(matrix @ _shifted(blocks @ matrix.T, 11), 15)
+        coefficients = _shifted(matrix @ _shifted(blocks @ matrix.T, 11, rounded), 15, rounded)
         step = tables[min(index, len(tables) - 1)].to(coefficients) * 8
+        if not rounded:
+            components.append(coefficients / step)
+            continue
         sign = 1 - 2 * (coefficients.detach() < 0).double()
         components.append(sign * _floor((coefficients * sign + (step / 2).floor()) / step))
     return tuple(components)

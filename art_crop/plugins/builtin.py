@@ -84,6 +84,12 @@ def art_crop_attacks() -> Iterable[AttackSpec]:
             summary="finds the change that looks smallest, as CIEDE2000 measures it, in whole grey levels",
             licence="MIT",
         ),
+        AttackSpec(
+            name="dct-quantization",
+            target="art_crop.attacks.dct_quantization:DCTQuantizationAttack",
+            summary="chooses the quantised coefficients of a JPEG that holds after platforms encode it again",
+            licence="MIT",
+        ),
     )
 
 

@@ -199,6 +199,26 @@ class TestSmallestColorDifferenceOnQuality(TestColorVarianceOnClassifiers):
     options = {"max_iter": 8}
 
 
+class TestQuantisedCoefficients(TestColorVarianceOnClassifiers):
+    named, victim = "dct-quantization", "quality"
+    options = {"max_iter": 2}
+    always_changes = True
+    bad_parameters = {
+        "domain": ("pixels", None),
+        "quality": (0, 101, "90"),
+        "subsampling": ("4:1:1", None),
+        "resaved": (90, [(0, "4:2:0")]),
+        "bound": (0, 0.5),
+        "margin": (-0.1, "half"),
+        "max_radius": (0.0, None),
+        "inner": ("pgd",),
+    }
+
+
+class TestQuantisedLevels(TestQuantisedCoefficients):
+    options = {"domain": "spatial"}
+
+
 @pytest.mark.parametrize("named", ["saliency-peak-fgm", *ON_ANYTHING])
 def test_an_estimator_of_arts_own_is_refused_with_what_is_taken_instead(named: str) -> None:
     plain = PyTorchClassifier(
