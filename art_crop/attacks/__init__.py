@@ -8,6 +8,7 @@ from art_crop.attacks.contrast_shift import ContrastShift
 from art_crop.attacks.dct_quantization import DCTQuantizationAttack
 from art_crop.attacks.gaussian_noise import GaussianNoise
 from art_crop.attacks.saliency_peak import SaliencyPeakFGM
+from art_crop.attacks.sensitivity_carlini import SensitivityCarliniL2
 
 __all__ = [
     "L2",
@@ -23,5 +24,6 @@ __all__ = [
     "MinimumColorDifference",
     "PerPixelBound",
     "SaliencyPeakFGM",
+    "SensitivityCarliniL2",
     "color_threshold",
 ]

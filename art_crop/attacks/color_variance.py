@@ -201,14 +201,17 @@ class ColorVarianceAttack(PerceptualAttack):
         noise = [photo_stream(photo, self.seed).uniform(-0.01, 0.01, photo.shape) for photo in start]
         change = bound * torch.from_numpy(np.stack(noise)).to(start)
         change = change if batch.weight is None else change * (batch.weight > 0)
-        adam = torch.optim.Adam([change])
+        adam = torch.optim.Adam([change], fused=change.device.type in ("cpu", "cuda"))  # in one go through memory
         movable = bound.flatten(1).amax(1) > 0
         seen, active, before = start.clone(), list(range(n)), [False] * n
         taken, asked, curves = [0] * n, [0] * n, [[] for _ in range(n)]  # type: list[int], list[int], list[list[float]]
         for step in range(self.max_iter):
-            gradient, success, loss, apart = gradients.gradient_at(batch, source, seen[active], active)
-            change.grad = torch.zeros_like(change)
-            change.grad[active] = _with_l1(gradient, change[active], self._at(self.l1_weight, step) / area[active])
+            some = slice(None) if len(active) == n else active  # a slice copies nothing
+            gradient, success, loss, apart = gradients.gradient_at(batch, source, seen[some], active)
+            gradient = _with_l1(gradient, change[some], self._at(self.l1_weight, step) / area[some])
+            if len(active) < n:
+                gradient = torch.zeros_like(change).index_copy_(0, torch.tensor(active, device=start.device), gradient)
+            change.grad = gradient
             for i, reached, value in zip(tuple(active), success, loss, strict=True):
                 curves[i].append(value)
                 taken[i], asked[i], before[i] = step + 1, asked[i] + apart, before[i] or (step == 0 and reached)
@@ -224,8 +227,9 @@ class ColorVarianceAttack(PerceptualAttack):
                 largest = norm_of(change.grad, "inf").clamp_min(1e-30).view(-1, 1, 1, 1)
                 change -= rate * change.grad / largest
             change.clamp_(low, high)
-            moved = start[active] + change[active]
-            seen[active] = (moved * 255).round() / 255 if self.quantize else moved
+            some = slice(None) if len(active) == n else active
+            moved = start[some] + change[some]
+            seen[some] = moved.mul_(255).round_().div_(255) if self.quantize else moved
         records = self._records(batch, [Candidate(photo) for photo in seen], before, taken, asked, curves)
         stuck = "no pixel may change: the photo is of one colour, or its limits are 0"
         return [
@@ -246,5 +250,5 @@ def _with_l1(gradient: Tensor, change: Tensor, weight: Tensor) -> Tensor:
 
     A pixel whose gradient is not worth the weight then stays still, instead of trembling about 0.
     """
-    least = gradient.sign() * (gradient.abs() - weight).clamp_min(0)
+    least = gradient - gradient.clamp(-weight, weight)
     return torch.where(change.abs() < 0.5 / 255, least, gradient + weight * change.sign())

@@ -112,6 +112,8 @@ LABELS = {
     "linf": "L∞",
     "psnr": "PSNR (dB)",
     "ssim": "SSIM",
+    "ms-ssim": "MS-SSIM",
+    "rms": "RMS",
     "ciede2000-mean": "CIEDE2000",
     "ciede2000-p95": "CIEDE2000, 95th percentile",
     "ciede2000-l2": "L2 of CIEDE2000",

@@ -40,7 +40,8 @@ from art_crop.errors import (
     printable,
 )
 from art_crop.images import encode_png, load_photo
-from art_crop.images.encoding import Encoding, Jpeg, Png
+from art_crop.images.coefficients import JpegCoefficients
+from art_crop.images.encoding import EncodedImage, Encoding, Jpeg, Png
 from art_crop.models.weights import file_sha256
 from art_crop.pipeline.verify import verify
 from art_crop.plugins.registry import load_attack, load_defence, load_metric, load_model, load_task
@@ -93,6 +94,7 @@ class _Work:
     target: Target | None = None
     changed: Array | None = None
     result: Any = None
+    coefficients: JpegCoefficients | None = None
     error: BaseException | None = None
     files: dict[str, bytes] = field(default_factory=dict)
 
@@ -315,15 +317,16 @@ class SuiteWorker:
             raise ValueError(f"the attack gave photos of shape {adversarial.shape} for {x.shape}")
         results = getattr(attack, "results", None) or [None] * len(group)
         levels = (np.clip(adversarial, 0, 1) * 255).round().astype(np.uint8).transpose(0, 2, 3, 1)
-        for one, changed, result in zip(group, levels, results, strict=True):
-            one.changed, one.result = np.ascontiguousarray(changed), result
+        held = getattr(attack, "coefficients", None) or [None] * len(group)
+        for one, changed, result, coefficients in zip(group, levels, results, held, strict=True):
+            one.changed, one.result, one.coefficients = np.ascontiguousarray(changed), result, coefficients
 
     def _measure(self, one: _Work, setting: Setting) -> None:
         """Write the photo, verify the file, and fill the row in; all measures are of the decoded file."""
         assert one.sample is not None
         assert one.target is not None
         assert one.changed is not None
-        encoded = self.encoding.encode(one.changed)
+        encoded = self._encoded(one.changed, one.coefficients)
         scored, objective = self.model(setting.scored), self.task.objective([one.target])
         verified = verify(scored, objective, encoded)
         pixels, decoded, row = one.sample.pixels, encoded.decoded, one.row
@@ -333,8 +336,8 @@ class SuiteWorker:
             **{name: float(of) for name, of in outcome.metrics.items()},
             **{name: float(of(pixels, decoded)) for name, of in self.metrics.items()},
         }
-        for name, quality in self.task.survival.items():
-            metrics[name] = float(verify(scored, objective, Jpeg(quality).encode(decoded)).success)
+        for name, encoder in self.task.survival.items():
+            metrics[name] = float(verify(scored, objective, Jpeg(*encoder).encode(decoded)).success)
         if self.encoding.lossy:
             metrics["l2-before-encoding"] = _change_of(pixels, one.changed)["l2"]
         found: dict[str, Any] = {
@@ -355,6 +358,14 @@ class SuiteWorker:
             found["original"] = _named(f"images/original-{one.photo.sha256[:16]}", original, ".png")
             one.files = {found["image"]: encoded.data, found["original"]: original}
         row.update(found)
+
+    def _encoded(self, changed: Array, coefficients: JpegCoefficients | None) -> EncodedImage:
+        """The file: of an attack that chooses a JPEG's coefficients these, else the photo as the suite encodes it."""
+        if coefficients is None:
+            return self.encoding.encode(changed)
+        if not isinstance(self.encoding, Jpeg):
+            raise InvalidInputError("jpeg_quality: this attack makes JPEGs, so the task's option must be its quality")
+        return EncodedImage.from_coefficients(coefficients, encoding=self.encoding)
 
     @contextmanager
     def _noted(self, group: Sequence[_Work]) -> Iterator[None]:

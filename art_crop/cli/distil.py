@@ -73,7 +73,7 @@ def distil(
         # What the first phase made is kept until the second is done, rounded to what a file holds.
         halfway = start or out_path.with_name(out_path.name + ".unrefined")
         for path in (out_path, kept):
-            _check_writable(path)
+            check_writable(path)
         if start is not None:
             load_gaze_lite_net(start)  # a bad file should show before the photos are read
         labels, resolved = _teacher(teacher, weights, gives, device)
@@ -98,7 +98,7 @@ def distil(
         out.print(f"wrote {out_path} ({size} bytes) after {minutes:.1f} min: {shlex.join(sys.argv)}", markup=False)
 
 
-def _check_writable(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """Better now than after an hour of training."""
     from art_crop.errors import OutputError
 

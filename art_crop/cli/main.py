@@ -16,6 +16,7 @@ import typer
 from art_crop.cli import attack as attack_command
 from art_crop.cli import bench as bench_command
 from art_crop.cli import bench_report as bench_report_command
+from art_crop.cli import camouflage as camouflage_command
 from art_crop.cli import crop as crop_command
 from art_crop.cli import datasets as datasets_command
 from art_crop.cli import demo as demo_command
@@ -23,6 +24,7 @@ from art_crop.cli import distil as distil_command
 from art_crop.cli import models as models_command
 from art_crop.cli import plugins as plugins_command
 from art_crop.cli import protect as protect_command
+from art_crop.cli import train_quality as train_quality_command
 from art_crop.cli.console import BAD_INPUT, FAILED, err
 from art_crop.errors import PluginWarning
 from art_crop.process import prepare_process, temporary_folder
@@ -44,6 +46,8 @@ Examples:
   art-crop attack photo.jpg --show 0.1,0.7,0.5,0.95
 
   art-crop protect photo.jpg
+
+  art-crop camouflage photo.jpg --score-below 30
 
   art-crop models list
 
@@ -80,13 +84,15 @@ def _prose(command: Callable[..., Any]) -> str:
 
 for name, module in (
     ("attack", attack_command),
+    ("camouflage", camouflage_command),
     ("crop", crop_command),
     ("demo", demo_command),
     ("distil", distil_command),
     ("protect", protect_command),
     ("plugins", plugins_command),
+    ("train-quality", train_quality_command),
 ):
-    function = getattr(module, name)
+    function = getattr(module, name.replace("-", "_"))
     app.command(name, epilog=module.EXAMPLES, help=_prose(function))(function)
 app.add_typer(models_command.app, name="models")
 app.add_typer(datasets_command.app, name="datasets")

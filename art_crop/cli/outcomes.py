@@ -1,4 +1,4 @@
-"""What ``attack`` and ``protect`` share: the photos that are named, and what became of each of them."""
+"""What ``attack``, ``protect`` and ``camouflage`` share: the photos that are named, and what became of each of them."""
 
 from __future__ import annotations
 
@@ -153,6 +153,9 @@ def _report(outcome: Done, *, as_json: bool, alone: bool) -> None:
             inside = pixels_in_words(record["within_threshold"])
             colours = f"CIEDE2000 {record['change']['ciede2000_mean']:.3f} in the mean"
             out.print(literal(f"{'threshold':<13}  {inside} within it; {colours}"))
+        for view in record.get("resaved", ()):
+            said_of_it = f"score {_short(view['score'])} at quality {view['quality']}, {view['subsampling']}"
+            out.print(literal(f"{'saved again':<13}  {said_of_it}{'' if view['success'] else ': it does not hold'}"))
         for label, key in (("not kept", "not_kept"), ("note", "notes")):
             if record.get(key):
                 out.print(literal(f"{label:<13}  {plain(', '.join(record[key]))}"))

@@ -8,13 +8,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from art_crop.estimators.quality import PyTorchQualityRegressor
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.models.cropper import Cropper
 from art_crop.models.fastgaze import load_fastgaze
 from art_crop.models.gaze_lite import EMBEDDED, Head, load_gaze_lite
+from art_crop.models.quality_lite import EMBEDDED as EMBEDDED_QUALITY
+from art_crop.models.quality_lite import load_quality_lite
 from art_crop.models.weights import FASTGAZE, file_sha256, locate
 
-__all__ = ["fastgaze", "gaze_lite", "gaze_lite_human"]
+__all__ = ["fastgaze", "gaze_lite", "gaze_lite_human", "quality_lite"]
 
 
 def _cropper(network: nn.Module, jpeg_quality: int | None) -> Cropper:
@@ -68,3 +71,15 @@ def gaze_lite_human(
 ) -> PyTorchSaliencyRegressor:
     """The embedded model that follows people's eyes; arguments as for :func:`gaze_lite`."""
     return _gaze_lite("human", weights, jpeg_quality, kwargs)
+
+
+def quality_lite(*, weights: str | Path | None = None, **kwargs: Any) -> PyTorchQualityRegressor:
+    """The embedded image-quality model, 0 to 100, higher is better; ``weights`` names a file that was trained anew.
+
+    Other keywords as for :class:`~art_crop.estimators.quality.PyTorchQualityRegressor`.
+    """
+    path = EMBEDDED_QUALITY if weights is None else Path(weights)
+    network = load_quality_lite(path).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    estimator = PyTorchQualityRegressor(network, score_range=(0.0, 100.0), **kwargs)
+    estimator.name, estimator.weights_sha256 = "quality-lite", file_sha256(path)
+    return estimator

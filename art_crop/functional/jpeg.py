@@ -28,6 +28,7 @@ from art_crop.errors import InvalidInputError
 
 __all__ = [
     "SHRINKS",
+    "dct_matrix",
     "decode",
     "encode",
     "jpeg_surrogate",
@@ -44,7 +45,7 @@ YCC_TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136286, -0.714136286), (1.0, 1.772,
 
 
 @lru_cache(maxsize=8)
-def _dct_matrix(size: int) -> Tensor:
+def dct_matrix(size: int) -> Tensor:
     """Orthonormal DCT-II, (frequencies, positions)."""
     k = torch.arange(size, dtype=torch.float64)
     matrix = torch.cos(math.pi * (k[None] + 0.5) * k[:, None] / size) * math.sqrt(2 / size)
@@ -56,13 +57,13 @@ def _blocks(plane: Tensor) -> Tensor:
     """(N, H, W), sides multiples of 8 -> DCT coefficients (N, H/8, W/8, 8, 8)."""
     n, height, width = plane.shape
     blocks = plane.view(n, height // 8, 8, width // 8, 8).transpose(2, 3)
-    matrix = _dct_matrix(8).to(plane.device)
+    matrix = dct_matrix(8).to(plane.device)
     return matrix @ blocks @ matrix.T
 
 
 def _planes(coefficients: Tensor, size: int) -> Tensor:
     """Decode to ``size`` pixels a block side from the lowest coefficients: (N, a, b, 8, 8) -> (N, a size, b size)."""
-    matrix = _dct_matrix(size).to(coefficients.device)
+    matrix = dct_matrix(size).to(coefficients.device)
     # A block mean is DC / 8 in an 8-point transform and DC / size in a smaller one.
     blocks = matrix.T @ (coefficients[..., :size, :size] * (size / 8)) @ matrix
     n, rows, columns = blocks.shape[:3]

@@ -31,8 +31,8 @@ from art_crop.functional.jpeg import (
     RGB_TO_YCC,
     SHRINKS,
     YCC_TO_RGB,
-    _dct_matrix,
     chroma_size,
+    dct_matrix,
     enlarged_twice,
     widened_twice,
 )
@@ -53,7 +53,7 @@ def _low_coefficients(pixels: Tensor, side: int, shrink: tuple[int, int]) -> Ten
 
     Edges are repeated to whole blocks of 16 pixels. Float32 (3, rows, columns, side, side), not shifted by 128.
     """
-    transform, width = _dct_matrix(8)[:side].to(pixels.device), pixels.shape[2]
+    transform, width = dct_matrix(8)[:side].to(pixels.device), pixels.shape[2]
     down, across = (transform.repeat_interleave(n, 1) / n for n in shrink)
     parts = []
     for top in range(0, pixels.shape[1], STRIP_ROWS):  # never the whole photo in floating point
@@ -175,7 +175,7 @@ class CoefficientMoves:
         for index, quantised in enumerate(self._base):
             size, table = sizes[min(index, 1)], tables[min(index, len(tables) - 1)].to(device, torch.float32)
             step = table[:size, :size]
-            inverse = _dct_matrix(8).T.reshape(size, 8 // size, 8).mean(1).to(device)
+            inverse = dct_matrix(8).T.reshape(size, 8 // size, 8).mean(1).to(device)
             level = quantised[..., :size, :size].to(device, torch.int16)
             felt = (inverse.abs().amax(0) > 1e-6).nonzero()[:, 0]  # frequencies that the means do not cancel
             inverse, table = inverse[:, felt], table[felt][:, felt]

@@ -43,6 +43,8 @@ L2 = MetricRecord("l2", "pixels in [0, 1]", "lower", (0.0, math.inf), image.l2)
 LINF = MetricRecord("linf", "pixels in [0, 1]", "lower", (0.0, 1.0), image.linf)
 PSNR = MetricRecord("psnr", "dB", "higher", (0.0, math.inf), image.psnr)
 SSIM = MetricRecord("ssim", "", "higher", (-1.0, 1.0), image.ssim)
+MS_SSIM = MetricRecord("ms-ssim", "", "higher", (0.0, 1.0), image.ms_ssim)
+RMS = MetricRecord("rms", "pixels in [0, 1]", "lower", (0.0, 1.0), image.rms)
 CIEDE2000_MEAN = MetricRecord("ciede2000-mean", "CIEDE2000", "lower", (0.0, math.inf), image.ciede2000_mean)
 CIEDE2000_L2 = MetricRecord("ciede2000-l2", "CIEDE2000", "lower", (0.0, math.inf), image.ciede2000_l2)
 CIEDE2000_P95 = MetricRecord("ciede2000-p95", "CIEDE2000", "lower", (0.0, math.inf), image.ciede2000_p95)
@@ -75,6 +77,8 @@ METRICS: Mapping[str, MetricRecord] = MappingProxyType(
             LINF,
             PSNR,
             SSIM,
+            MS_SSIM,
+            RMS,
             CIEDE2000_MEAN,
             CIEDE2000_P95,
             CIEDE2000_L2,

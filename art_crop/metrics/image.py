@@ -1,4 +1,4 @@
-"""How far a changed photo is from its original: L2, L-infinity, PSNR, SSIM and CIEDE2000.
+"""How far a changed photo is from its original: L2, L-infinity, PSNR, SSIM, MS-SSIM and CIEDE2000.
 
 Every function takes two photos ``(height, width, 3)``, RGB, each either uint8 or float in [0, 1], and returns a float.
 An :class:`~art_crop.errors.InvalidInputError` names the argument when a photo is neither, or when the two differ in
@@ -70,6 +70,35 @@ def ssim(original: Pixels, changed: Pixels) -> float:
             use_sample_covariance=False,
         )
     )
+
+
+def ms_ssim(original: Pixels, changed: Pixels) -> float:
+    """Multi-scale structural similarity, mean over the three channels, at most 1 (equal photos).
+
+    Wang, Simoncelli and Bovik, "Multiscale structural similarity for image quality assessment", 2003, with the settings
+    of :func:`ssim` at five scales; see :func:`art_crop.functional.ssim.ms_ssim`. Where a side is below 176 pixels, at
+    as many as its window fits into, their weights scaled to a sum of 1. Both sides must be at least 11 pixels.
+    """
+    import torch
+
+    from art_crop.functional import ssim as scales
+
+    first, second = _pair(original, changed)
+    side = min(first.shape[:2])
+    if side < _SSIM_WINDOW:
+        raise InvalidInputError(
+            f"original must be at least {_SSIM_WINDOW} x {_SSIM_WINDOW} pixels for MS-SSIM, got {first.shape[:2]}"
+        )
+    weights = scales.WEIGHTS[: int(math.log2(side / _SSIM_WINDOW)) + 1]
+    total = sum(weights) if len(weights) < len(scales.WEIGHTS) else 1.0
+    x, y = (torch.from_numpy(np.ascontiguousarray(one.transpose(2, 0, 1)))[None] for one in (first, second))
+    return float(scales.ms_ssim(x, y, tuple(weight / total for weight in weights))[0])
+
+
+def rms(original: Pixels, changed: Pixels) -> float:
+    """Root mean square of the difference, pixels in [0, 1]: the L2 norm over the square root of how many there are."""
+    first, second = _pair(original, changed)
+    return float(np.sqrt(np.square(second - first).mean()))
 
 
 def ciede2000_map(original: Pixels, changed: Pixels) -> NDArray[np.float64]:

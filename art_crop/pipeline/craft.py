@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from art_crop.attacks.base import PhotoAttack
 from art_crop.attacks.color_variance import color_threshold
 from art_crop.attacks.constraints import PerPixelBound
+from art_crop.attacks.dct_quantization import DCTQuantizationAttack
 from art_crop.attacks.space import CoefficientSpace
 from art_crop.errors import ImageFileError, InvalidInputError
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
@@ -26,6 +27,7 @@ from art_crop.images.encoding import EncodedImage, Encoding, Jpeg
 from art_crop.models.cropper import Cropper
 from art_crop.models.jpeg_path import draft_scale
 from art_crop.objectives import LabelOut, Objective
+from art_crop.pipeline.measure import l2
 from art_crop.pipeline.record import Settings
 from art_crop.plugins.registry import load_attack
 
@@ -157,7 +159,8 @@ class Crafter:
     def _attack(self, objective: Objective, eps: float | None, *, minimal: bool) -> Attempt:
         # Coefficients are moved under a budget; what has none makes pixels.
         by_coefficients = 0 if eps is None else self._decoder_scale()
-        through = self.encoding if isinstance(self.encoding, Jpeg) and not by_coefficients else None
+        own_encoder = issubclass(attack_class(self.settings), DCTQuantizationAttack)
+        through = self.encoding if isinstance(self.encoding, Jpeg) and not (by_coefficients or own_encoder) else None
         attack = self._made(eps, minimal=minimal, seen_through=through)
         if eps is None and isinstance(objective, LabelOut):  # with the attack's own loss
             objective = LabelOut(
@@ -171,8 +174,15 @@ class Crafter:
             encoded, unmoved, spent = self._move_coefficients(attack, objective, by_coefficients)
         else:
             changed = self._move_pixels(attack, objective)
-            encoded = self.encoding.encode(changed, self.photo)
+            quantised = attack.coefficients[0] if isinstance(attack, DCTQuantizationAttack) else None
+            if quantised is None:
+                encoded = self.encoding.encode(changed, self.photo)
+            else:
+                assert isinstance(self.encoding, Jpeg)
+                encoded = EncodedImage.from_coefficients(quantised, self.photo, encoding=self.encoding)
+                unmoved = self.encoding.encode(self.photo.pixels, self.photo)
             spent = float(attack.results[0].l2) if getattr(attack, "results", None) else eps or 0.0
+            spent = spent if unmoved is None else l2(unmoved.decoded, encoded.decoded)
         results = getattr(attack, "results", None)
         found = results[0] if results else None
         success = self._holds(encoded.decoded, objective) if found is None else found.success
@@ -198,6 +208,8 @@ class Crafter:
         params |= {"minimal": minimal} if minimal else {}
         params |= {"max_iter": self.settings.steps} if self.settings.steps is not None else {}
         params |= {"success_oracle": target} if self.source is not self.target else {}
+        if issubclass(kind, DCTQuantizationAttack):
+            params |= self._quantisation()
         if "threshold" in known and self.settings.threshold is not None:
             params["threshold"] = self.settings.threshold / 255
         elif self.bound is not None:
@@ -213,9 +225,17 @@ class Crafter:
             attack.on_step = self.progress
         return attack
 
+    def _quantisation(self) -> dict[str, Any]:
+        """How the file is written, as parameters of the attack that chooses what it holds."""
+        if not isinstance(self.encoding, Jpeg):
+            return {"domain": "spatial"}
+        if self.encoding.tables is not None:
+            raise InvalidInputError(f"jpeg_quality: {self.settings.attack} writes JPEGs of a quality, so one is needed")
+        return {"domain": "dct", "quality": self.encoding.quality, "subsampling": self.encoding.subsampling}
+
     def _move_pixels(self, attack: Any, objective: Objective) -> Pixels:
         pixels = self.photo.pixels
-        visible = self.photo.visible
+        visible = None if isinstance(attack, DCTQuantizationAttack) else self.photo.visible
         if isinstance(attack, PhotoAttack) and visible is None:
             return attack.generate_levels(pixels, objective)
         x = pixels.transpose(2, 0, 1)[None].astype(np.float32) / 255

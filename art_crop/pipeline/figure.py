@@ -245,6 +245,8 @@ def _numbers(ax: Axes, record: Record) -> None:
         rows.insert(1, ("before encoding", f"{record.l2_before_encoding:.3f}"))
     if isinstance(record.after, CropView) and record.after.symmetric:
         rows.append(("symmetric", "yes: crops are centred"))
+    for view in record.resaved:
+        rows.insert(-2, (f"re-saved {view.subsampling}", f"score {view.score:.4g} at quality {view.quality}"))
     if record.condition is not None:
         rows.insert(0, ("condition", record.condition))
     if record.within_threshold is not None:

@@ -36,6 +36,7 @@ __all__ = [
     "Label",
     "LabelView",
     "RankedLabel",
+    "ResavedView",
     "Score",
     "ScoreView",
     "ShowRegion",
@@ -67,6 +68,16 @@ class CropView:
 class ScoreView:
     """What a quality model makes of a file."""
 
+    score: float
+    success: bool
+
+
+@dataclass(frozen=True)
+class ResavedView:
+    """What a quality model makes of a file after a platform has decoded it and encoded it again."""
+
+    quality: int
+    subsampling: str
     score: float
     success: bool
 

@@ -20,7 +20,7 @@ from art_crop.errors import ImageFileError, InvalidInputError
 from art_crop.geometry import Region, check_ratios
 from art_crop.images import Photo
 from art_crop.images.encoding import Encoding, Jpeg, Png
-from art_crop.pipeline.goals import SHOWN_RATIOS, CropView, Goal, Label, Score, ShowRegion, View
+from art_crop.pipeline.goals import SHOWN_RATIOS, CropView, Goal, Label, ResavedView, Score, ShowRegion, View
 from art_crop.pipeline.measure import Change
 from art_crop.plugins.registry import list_plugins
 
@@ -258,6 +258,8 @@ class Record:
     """Largest change where the photo's colours vary most, in grey levels."""
     within_threshold: float | None = None
     """Share of the written file's pixels whose change is within the threshold map."""
+    resaved: tuple[ResavedView, ...] = ()
+    """Of a JPEG for a score: after Pillow has decoded it and encoded it again at the same quality, 4:4:4 and 4:2:0."""
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:

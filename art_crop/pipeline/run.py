@@ -24,7 +24,7 @@ from art_crop.images.encoding import EncodedImage, Jpeg, Png
 from art_crop.objectives import Objective, SaliencyOutput
 from art_crop.pipeline.craft import Attempt, Crafter, has_budget
 from art_crop.pipeline.figure import draw_figure
-from art_crop.pipeline.goals import SHOWN_RATIOS, Goal, ShowRegion
+from art_crop.pipeline.goals import SHOWN_RATIOS, Goal, ResavedView, Score, ShowRegion
 from art_crop.pipeline.measure import Change, l2, measure_change, share_within
 from art_crop.pipeline.message import explain
 from art_crop.pipeline.outputs import (
@@ -251,6 +251,7 @@ def run_job(
         condition=settings.condition,
         threshold=settings.threshold,
         within_threshold=None if bound is None else share_within(photo.pixels, decoded, bound),
+        resaved=_resaved(model, goal, attempt.encoded),
     )
     # The record first and the photo last: what a kill leaves behind is known for a part of this, and is done again.
     files = {outputs.record: json_bytes(record.to_json())}
@@ -267,6 +268,18 @@ def run_job(
     if earlier is not None:
         remove_earlier(outputs, written, earlier, source)
     return record
+
+
+def _resaved(model: Any, goal: Goal, encoded: EncodedImage) -> tuple[ResavedView, ...]:
+    """What the target makes of a JPEG when it has been encoded again, as platforms do with what is uploaded."""
+    if not isinstance(goal, Score) or not isinstance(encoded.encoding, Jpeg):
+        return ()
+    found = []
+    for subsampling in ("4:4:4", "4:2:0"):
+        again = Jpeg(encoded.encoding.quality, subsampling)
+        view = goal.view(verify(model, goal.objective(), again.encode(encoded.decoded)).output)
+        found.append(ResavedView(again.quality, subsampling, view.score, view.success))
+    return tuple(found)
 
 
 def _limit(settings: Settings) -> Literal["eps", "max_eps", "threshold", None]:

@@ -34,6 +34,14 @@ def art_crop_models() -> Iterable[ModelSpec]:
             weights="embedded",
         ),
         ModelSpec(
+            name="quality-lite",
+            target=f"{_ESTIMATORS}:quality_lite",
+            summary="embedded image-quality model: 0 to 100 for blur, JPEG, noise and other distortions",
+            task="quality",
+            licence="MIT",
+            weights="embedded",
+        ),
+        ModelSpec(
             name="fastgaze",
             target=f"{_ESTIMATORS}:fastgaze",
             summary="the deployed social-media cropper, exactly; weights are fetched once or given as weights=path",
@@ -90,6 +98,12 @@ def art_crop_attacks() -> Iterable[AttackSpec]:
             summary="chooses the quantised coefficients of a JPEG that holds after platforms encode it again",
             licence="MIT",
         ),
+        AttackSpec(
+            name="sensitivity-carlini-l2",
+            target="art_crop.attacks.sensitivity_carlini:SensitivityCarliniL2",
+            summary="Carlini and Wagner's attack in L2, the change weighted by where people look",
+            licence="MIT",
+        ),
     )
 
 
@@ -107,6 +121,18 @@ def art_crop_metrics() -> Iterable[MetricSpec]:
             name="ssim",
             target=f"{_METRICS}:SSIM",
             summary="structural similarity of two photos",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="ms-ssim",
+            target=f"{_METRICS}:MS_SSIM",
+            summary="structural similarity of two photos at five scales",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="rms",
+            target=f"{_METRICS}:RMS",
+            summary="root mean square of the change, pixels in [0, 1]",
             licence="MIT",
         ),
         MetricSpec(
@@ -137,6 +163,12 @@ def art_crop_metrics() -> Iterable[MetricSpec]:
             name="ciede2000-l2",
             target=f"{_METRICS}:CIEDE2000_L2",
             summary="L2 norm of the CIEDE2000 colour difference over the pixels",
+            licence="MIT",
+        ),
+        MetricSpec(
+            name="sensitivity-l2",
+            target="art_crop.attacks.sensitivity_carlini:SENSITIVITY_L2",
+            summary="L2 norm of the change, weighted by where people look (gaze-lite-human)",
             licence="MIT",
         ),
         MetricSpec(

@@ -96,8 +96,8 @@ def load_model(name: str, *, task: str | None = None, **kwargs: Any) -> Any:
     """Build the ART estimator of that name.
 
     Args:
-        name: such as "gaze-lite", "gaze-lite-human" (both embedded) or "fastgaze" (weights fetched or `weights=path`),
-            or "distribution/name".
+        name: such as "gaze-lite", "gaze-lite-human", "quality-lite" (embedded) or "fastgaze" (weights fetched or
+            `weights=path`), or "distribution/name".
         task: "saliency", "quality" or "classification": what the model must be for, which type checkers and editors
             then know of it; None: anything. A model whose function has an option `task` of its own gets it as well,
             whatever its value.

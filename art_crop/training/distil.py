@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import io
 import math
-import pickle
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +23,9 @@ from torch.nn import functional as F
 
 from art_crop.checks import check_int, check_number
 from art_crop.errors import InvalidInputError
-from art_crop.images import write_atomic
 from art_crop.models.fastgaze import MEANS
 from art_crop.models.gaze_lite import GazeLiteNet, fold_batch_norm
+from art_crop.training.checkpoint import average_weights, keep, resume
 from art_crop.training.images import Batch, Sampler, TrainingPhoto
 
 __all__ = ["Distillation", "distil"]
@@ -146,7 +144,7 @@ def distil(
         ),
     )
     parts, identity = (net, average, optimiser, schedule), settings.identity(len(photos), start)
-    first = _resume(settings.checkpoint, identity, parts)
+    first = resume(settings.checkpoint, identity, parts)
     sampler = Sampler(photos, batch_size=settings.batch_size, batches=settings.steps, seed=settings.seed)
     remaining = torch.utils.data.Subset(sampler, range(first, settings.steps))
     batches: Iterable[Batch] = torch.utils.data.DataLoader(
@@ -166,7 +164,7 @@ def distil(
         torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
         optimiser.step()
         schedule.step()
-        _average(average, net, min(settings.ema, (step + 1) / (step + 10)))
+        average_weights(average, net, min(settings.ema, (step + 1) / (step + 10)))
         sums, since = sums + torch.stack(losses).detach().cpu(), since + 1
         if (step + 1) % 50 == 0 or step + 1 == settings.steps:
             mean = sums / since
@@ -181,7 +179,7 @@ def distil(
                 report(figures)
             sums, since = torch.zeros(2), 0
         if settings.checkpoint is not None and (step + 1) % settings.checkpoint_every == 0:
-            _keep(settings.checkpoint, identity, step + 1, parts)
+            keep(settings.checkpoint, identity, step + 1, parts)
     average.cpu().eval()
     return average if start is not None else fold_batch_norm(average)
 
@@ -226,15 +224,6 @@ def _attacked(net: GazeLiteNet, levels: Tensor, share: float, seed: int) -> Tens
     return attacked
 
 
-@torch.no_grad()
-def _average(average: torch.nn.Module, net: torch.nn.Module, decay: float) -> None:
-    for slow, fast in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
-        if slow.is_floating_point():
-            slow.lerp_(fast, 1 - decay)
-        else:
-            slow.copy_(fast)
-
-
 def _checked(answer: object, count: int) -> Tensor:
     shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
     if not isinstance(answer, Tensor) or answer.ndim != 3 or len(answer) != count or not answer.numel():
@@ -252,29 +241,3 @@ def _digest(net: GazeLiteNet | None) -> str:
     for value in net.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _keep(path: Path, identity: dict[str, Any], done: int, parts: Sequence[Any]) -> None:
-    """Write the checkpoint; an interruption leaves the old one whole."""
-    buffer = io.BytesIO()
-    torch.save({"step": done, "run": identity, "state": [part.state_dict() for part in parts]}, buffer)
-    write_atomic(path, buffer.getvalue())
-
-
-def _resume(path: Path | None, identity: dict[str, Any], parts: Sequence[Any]) -> int:
-    """Load the checkpoint of the same run into net, average, optimiser and schedule; the number of steps done."""
-    if path is None or not path.exists():
-        return 0
-    try:
-        saved = torch.load(path, weights_only=True)
-        run, states, done = dict(saved["run"]), saved["state"], int(saved["step"])
-    except (OSError, EOFError, RuntimeError, ValueError, TypeError, KeyError, pickle.UnpicklingError) as error:
-        raise InvalidInputError(
-            f"checkpoint: {path} is not a readable checkpoint; remove it or name another"
-        ) from error
-    if run != identity:
-        other = ", ".join(name for name, value in identity.items() if run.get(name) != value)
-        raise InvalidInputError(f"checkpoint: {path} belongs to a run with another {other}; remove it or name another")
-    for part, state in zip(parts, states, strict=True):
-        part.load_state_dict(state)
-    return done

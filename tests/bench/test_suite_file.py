@@ -303,6 +303,10 @@ def test_a_height_needs_a_width_and_survival_needs_qualities(tmp_path: Path) -> 
     survives = GOOD.replace('metrics = ["psnr"]', 'metrics = ["psnr"]\ntask_options = { survives_jpeg = [75] }')
     named = survives.replace('"mean psnr"', '"mean after-jpeg-75"')
     assert suite(tmp_path, named).tables[0]["values"][2] == "mean after-jpeg-75"
+    grey = survives.replace("[75]", '[75, "90 4:4:4"]').replace('"mean psnr"', '"mean after-jpeg-90-444"')
+    assert suite(tmp_path, grey).tables[0]["values"][2] == "mean after-jpeg-90-444"
+    with pytest.raises(SuiteError, match="survives_jpeg"):
+        suite(tmp_path, survives.replace("[75]", '["90 4:1:1"]'))
     with pytest.raises(SuiteError, match=r"after-jpeg-60"):
         suite(tmp_path, named.replace("after-jpeg-75", "after-jpeg-60"))
     for wrong in ("[0]", "[75, 75]", "75"):

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra: bench)")
 
+import art_crop
 from art_crop import bench
 from art_crop.attacks import GaussianNoise
 from art_crop.bench import runner
@@ -188,3 +189,60 @@ task_options = { survives_jpeg = [95, 5] }""",
         assert "no-such-metric" not in metrics
         if method == "steps":
             assert row["attacked"] == "behind"
+
+
+def test_files_whose_coefficients_an_attack_chooses_are_written_as_they_are(tmp_path: Path) -> None:
+    """What the row says is of that file, decoded by Pillow; encoders may have a subsampling of their own."""
+    import io
+
+    from PIL import Image
+
+    text = """
+name = "files"
+task = "score"
+metrics = ["psnr"]
+attacked = ["quality-lite"]
+scored = ["quality-lite"]
+task_options = { change = -10, jpeg_quality = 90, survives_jpeg = [90, "90 4:4:4"] }
+[data]
+dataset = "scikit-image"
+width = 160
+selection = "all"
+[models.quality-lite]
+[[attack]]
+method = "coefficients"
+plugin = "dct-quantization"
+params = { resaved = [[90, "4:4:4"]], max_iter = 2 }
+[[attack]]
+method = "JPEG alone"
+plugin = "gaussian-noise"
+params = { eps = 1e-6, quantize = "round" }
+"""
+    path, out = tmp_path / "files.toml", tmp_path / "run"
+    path.write_text(text)
+    done = bench.run(path, out=out, limit=2, device="cpu", progress=False, keep_images=True)
+    assert (done.summary.done, done.summary.failed) == (4, 0)
+    quality = art_crop.load_model("quality-lite", device="cpu")
+    for (_, method), row in rows(out).items():
+        metrics = dict(row["metrics"])
+        with Image.open(out / row["image"]) as image:
+            assert image.format == "JPEG"
+            pixels = np.asarray(image.convert("RGB"))
+        scores = {}
+        for name, subsampling in (("", ""), ("after-jpeg-90", "4:2:0"), ("after-jpeg-90-444", "4:4:4")):
+            buffer = io.BytesIO()
+            if name:
+                Image.fromarray(pixels).save(buffer, "JPEG", quality=90, subsampling=subsampling)
+                pixels_again = np.asarray(Image.open(buffer))
+            else:
+                pixels_again = pixels
+            x = pixels_again.transpose(2, 0, 1)[None].astype(np.float32) / 255
+            scores[name] = float(quality.predict(x)[0])
+        assert metrics["score"] == pytest.approx(scores[""], abs=1e-3)
+        bound = metrics["score-before"] - 10
+        for name in ("after-jpeg-90", "after-jpeg-90-444"):
+            assert metrics[name] == (scores[name] <= bound)
+        if method == "coefficients":
+            assert row["success"]
+            assert metrics["after-jpeg-90-444"] == 1
+            assert row["gradients"] > 0

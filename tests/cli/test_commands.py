@@ -45,9 +45,12 @@ def test_help_and_listings_import_nothing_heavy(arguments: list[str]) -> None:
     [
         [],
         ["attack"],
+        ["camouflage"],
         ["crop"],
         ["demo"],
         ["distil"],
+        ["protect"],
+        ["train-quality"],
         ["models", "list"],
         ["models", "fetch"],
         ["datasets"],

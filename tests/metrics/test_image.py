@@ -16,7 +16,10 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from art_crop.errors import InvalidInputError
 from art_crop.metrics import image as metrics
 
-ALL = [metrics.l2, metrics.linf, metrics.psnr, metrics.ssim, metrics.ciede2000_mean, metrics.ciede2000_p95]
+ALL = [
+    *(metrics.l2, metrics.linf, metrics.rms, metrics.psnr, metrics.ssim, metrics.ms_ssim),
+    *(metrics.ciede2000_mean, metrics.ciede2000_p95),
+]
 
 
 @pytest.fixture
@@ -53,6 +56,28 @@ def test_psnr_is_scikit_images(pair: Any) -> None:
 def test_l2_is_the_mean_square_error_summed(pair: Any) -> None:
     mean_square = skimage.metrics.mean_squared_error(*pair)
     assert metrics.l2(*pair) == pytest.approx(math.sqrt(mean_square * pair[0].size) / 255, rel=1e-12)
+
+
+def test_rms_is_the_l2_norm_over_the_root_of_how_many(pair: Any) -> None:
+    assert metrics.rms(*pair) == pytest.approx(metrics.l2(*pair) / math.sqrt(pair[0].size), rel=1e-12)
+
+
+def test_ms_ssim_is_the_five_scales_where_they_fit_and_fewer_in_small_photos(pair: Any) -> None:
+    import torch
+
+    from art_crop.functional.ssim import WEIGHTS, ms_ssim
+
+    def expected(pixels: Any, weights: Any) -> float:
+        photos = [torch.from_numpy(one.transpose(2, 0, 1).copy())[None].double() / 255 for one in pixels]
+        return float(ms_ssim(photos[0], photos[1], weights)[0])
+
+    assert min(pair[0].shape[:2]) >= 176
+    assert metrics.ms_ssim(*pair) == pytest.approx(expected(pair, WEIGHTS), rel=1e-12)
+    small = tuple(one[:50, :60] for one in pair)  # 50 / 11 is above 4 and below 8
+    three = tuple(weight / sum(WEIGHTS[:3]) for weight in WEIGHTS[:3])
+    assert metrics.ms_ssim(*small) == pytest.approx(expected(small, three), rel=1e-12)
+    tiny = tuple(one[:15, :20] for one in pair)
+    assert metrics.ms_ssim(*tiny) == pytest.approx(metrics.ssim(*tiny), rel=1e-9)
 
 
 def test_ssim_is_that_of_wang_et_al(photo: NDArray[np.uint8]) -> None:
@@ -104,7 +129,7 @@ def test_ciede2000_is_the_one_that_attacks_differentiate(pair: Any) -> None:
 
 
 def test_equal_photos(photo: NDArray[np.uint8]) -> None:
-    expected = [0.0, 0.0, math.inf, pytest.approx(1.0), 0.0, 0.0]
+    expected = [0.0, 0.0, 0.0, math.inf, pytest.approx(1.0), pytest.approx(1.0), 0.0, 0.0]
     assert [function(photo, photo.copy()) for function in ALL] == expected
 
 
@@ -124,8 +149,8 @@ def test_a_real_photo_through_jpeg(kodak_root: Path, tmp_path: Path) -> None:
         Image.fromarray(original).save(tmp_path / "q.jpg", quality=quality)
         rows.append([function(original, np.asarray(Image.open(tmp_path / "q.jpg"))) for function in ALL])
     table = np.array(rows)
-    assert (np.diff(table, axis=0) * np.array([1, 1, -1, -1, 1, 1]) > 0).all()
-    assert 0.5 < table[:, 3].min() < table[:, 3].max() < 1
+    assert (np.diff(table, axis=0) * np.array([1, 1, 1, -1, -1, -1, 1, 1]) > 0).all()
+    assert 0.5 < table[:, 4:6].min() < table[:, 4:6].max() < 1
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,26 @@ class TestQuantisedLevels(TestQuantisedCoefficients):
     options = {"domain": "spatial"}
 
 
+class TestSensitivityOnQuality(TestColorVarianceOnClassifiers):
+    named, victim = "sensitivity-carlini-l2", "quality"
+    options = {"max_iter": 8, "binary_search_steps": 2, "initial_const": 0.1}
+    bad_parameters = {
+        "sensitivity": (3, None, "no-such-model"),
+        "floor": (-0.1, 1.1),
+        "alpha": (0.0, "10"),
+        "confidence": (-1.0, None),
+        "learning_rate": (0.0, "fast"),
+        "initial_const": (0.0, None),
+        "binary_search_steps": (0, 1.5),
+        "abort_early": ("yes", None),
+    }
+
+
+class TestCarliniAndWagnerOnClassifiers(TestSensitivityOnQuality):
+    victim = "classifier"
+    options = {"max_iter": 8, "sensitivity": "uniform", "initial_const": 1.0}
+
+
 @pytest.mark.parametrize("named", ["saliency-peak-fgm", *ON_ANYTHING])
 def test_an_estimator_of_arts_own_is_refused_with_what_is_taken_instead(named: str) -> None:
     plain = PyTorchClassifier(

@@ -16,8 +16,9 @@ SHIFTS = {
     "mean-clipped-shift": [(shifts,) for shifts in ([1.0, 1.2], [0.9, 0.4], [0.1, -3.0])],
     "share-at-target": [(shifts,) for shifts in ([1.0, 0.95], [1.05, 0.4], [0.1, -3.0])],
 }
-COLOUR_METRICS = ("ciede2000-mean", "ciede2000-p95", "ciede2000-l2", "within-color-threshold")
-PHOTO_METRICS = ("l2", "linf", "psnr", "ssim", *COLOUR_METRICS)
+COLOUR_METRICS = ("ciede2000-mean", "ciede2000-p95", "ciede2000-l2", "within-color-threshold", "sensitivity-l2")
+SYMMETRIC_METRICS = ("l2", "linf", "rms", "psnr", "ssim", "ms-ssim")
+PHOTO_METRICS = (*SYMMETRIC_METRICS, *COLOUR_METRICS)
 BUILTIN = sorted(
     plugin.name for plugin in art_crop.list_plugins() if plugin.kind == "metric" and plugin.distribution == "art-crop"
 )
@@ -27,7 +28,7 @@ def test_every_metric_is_here() -> None:
     assert sorted((*PHOTO_METRICS, *MAP_METRICS, *SHIFTS)) == BUILTIN
 
 
-@pytest.mark.parametrize("name", ["l2", "linf", "psnr", "ssim"])
+@pytest.mark.parametrize("name", SYMMETRIC_METRICS)
 class TestPhotoMetrics(MetricConformance):
     symmetric = True
 

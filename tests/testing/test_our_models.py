@@ -60,6 +60,13 @@ class TestAnyQualityNetwork(QualityModelConformance):
         return tiny_estimator("quality")
 
 
+class TestQualityLite(QualityModelConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def estimator(cls) -> Any:
+        return art_crop.load_model("quality-lite", device="cpu")
+
+
 class TestAnyClassifier(ClassifierConformance):
     @pytest.fixture
     def estimator(self) -> Any:

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from art_crop.checks import check_int
+from art_crop.checks import check_choice, check_int
 from art_crop.errors import InvalidInputError
+
+SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0", "4:0:0")
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,6 +99,7 @@ class Task(ABC):
         **options: The suite's ``task_options``; :attr:`defaults` are filled in, and :meth:`check` looks at them. Every
             task has ``survives_jpeg``, a list of qualities: the written file is saved as JPEG of each once more, and
             whether that one still meets the objective is a number of its own, ``after-jpeg-75``; see :attr:`survival`.
+            ``"90 4:4:4"`` stands for another subsampling than Pillow's 4:2:0; its number is ``after-jpeg-90-444``.
 
     Raises:
         InvalidInputError: An option that the task does not have, or a value that it cannot use.
@@ -118,7 +121,7 @@ class Task(ABC):
                 raise InvalidInputError(f"{name!r} is no option of {self.name!r}; allowed: {', '.join(allowed)}")
         self.options = {**self._shared, **self.defaults, **options}
         check_quality(self.options)
-        self.survival = _qualities(self.options["survives_jpeg"])
+        self.survival = _encoders(self.options["survives_jpeg"])
         self.check()
 
     def check(self) -> None:
@@ -168,8 +171,20 @@ def check_quality(options: Mapping[str, Any]) -> None:
         raise InvalidInputError(f"jpeg_quality: 0 (a PNG is written) to 100 is needed, not {quality!r}")
 
 
-def _qualities(given: Any) -> dict[str, int]:
-    """Name of a measure -> the JPEG quality that it is about."""
-    if not isinstance(given, (list, tuple)) or len(set(given)) < len(given):
+def _encoders(given: Any) -> dict[str, tuple[int, str]]:
+    """Name of a measure -> quality and subsampling of the JPEG that it is about."""
+    if not isinstance(given, (list, tuple)) or len(set(map(str, given))) < len(given):
         raise InvalidInputError(f"survives_jpeg: a list of different qualities is needed, not {given!r}")
-    return {f"after-jpeg-{check_int(quality, 'survives_jpeg', at_least=1, at_most=100)}": quality for quality in given}
+    found: dict[str, tuple[int, str]] = {}
+    for one in given:
+        quality, _, subsampling = one.partition(" ") if isinstance(one, str) else (one, "", "")
+        number = check_int(
+            int(quality) if isinstance(quality, str) and quality.isdecimal() else quality,
+            "survives_jpeg",
+            at_least=1,
+            at_most=100,
+        )
+        check_choice(subsampling or "4:2:0", "survives_jpeg", SUBSAMPLINGS)
+        name = f"after-jpeg-{number}" + f"-{subsampling.replace(':', '')}" * bool(subsampling)
+        found[name] = (number, subsampling or "4:2:0")
+    return found
