@@ -34,6 +34,7 @@ __all__ = [
     "steps_of",
     "terminated_like_interrupted",
     "tracked",
+    "training_bar",
 ]
 
 Item = TypeVar("Item")
@@ -192,6 +193,31 @@ def tracked(items: Iterable[Item], total: int, description: str) -> Iterator[Ite
         for item in items:
             yield item
             bar.advance(task)
+
+
+@contextmanager
+def training_bar(steps: int, words: Callable[[dict[str, float]], str]) -> Iterator[tuple[Any, Any]]:
+    """What a training run is given as ``progress`` and ``report``: a bar with its latest figures, or lines in a log.
+
+    Args:
+        steps: Of the run.
+        words: Figures as a reader would have them.
+    """
+    with progress_bar() as bar:
+        task = bar.add_task("training", total=steps, note="")
+
+        def wrap(batches: Iterable[Item], total: int, done: int) -> Iterator[Item]:
+            bar.update(task, completed=done)
+            for batch in batches:
+                yield batch
+                bar.advance(task)
+
+        def report(figures: dict[str, float]) -> None:
+            bar.update(task, note=words(figures))
+            if bar.disable:
+                err.print(f"step {figures['step']}/{steps} {words(figures)}")
+
+        yield wrap, report
 
 
 @contextmanager

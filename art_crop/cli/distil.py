@@ -7,13 +7,12 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from art_crop.cli.console import err, errors_as_sentences, out, progress_bar, tracked
+from art_crop.cli.console import errors_as_sentences, out, tracked, training_bar
 from art_crop.cli.options import SeedOption
 
 if TYPE_CHECKING:
@@ -151,19 +150,8 @@ def _photos(images: list[Path], fixations: Path | None) -> list[TrainingPhoto]:
 
 
 def _train(run: Any, labels: Any, photos: Any, settings: Distillation, device: str, start: Any) -> Any:
-    with progress_bar() as bar:
-        task = bar.add_task("training", total=settings.steps, note="")
+    def words(figures: dict[str, float]) -> str:
+        return f"loss: cropper {figures['cropper']:.3f}, human {figures['human']:.3f}"
 
-        def wrap(batches: Iterable[Any], total: int, done: int) -> Iterable[Any]:
-            bar.update(task, completed=done)
-            for batch in batches:
-                yield batch
-                bar.advance(task)
-
-        def report(figures: dict[str, float]) -> None:
-            text = f"loss: cropper {figures['cropper']:.3f}, human {figures['human']:.3f}"
-            bar.update(task, note=text)
-            if bar.disable:
-                err.print(f"step {figures['step']}/{settings.steps} {text}")
-
+    with training_bar(settings.steps, words) as (wrap, report):
         return run(labels, photos, settings, start=start, device=device, progress=wrap, report=report)

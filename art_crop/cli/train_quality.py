@@ -5,13 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from art_crop.cli.console import err, errors_as_sentences, out, progress_bar, tracked
+from art_crop.cli.console import errors_as_sentences, out, tracked, training_bar
 from art_crop.cli.options import SeedOption
 
 EXAMPLES = """
@@ -57,21 +56,11 @@ def train_quality(
         photos = pristine_photos(images, bsds500, progress=lambda items, n: tracked(items, n, "reading photos"))
         settings = QualityTraining(steps=steps, batch_size=batch_size, seed=seed, checkpoint=kept)
         began = time.monotonic()
-        with progress_bar() as bar:
-            task = bar.add_task("training", total=steps, note="")
 
-            def wrap(batches: Iterable[Any], total: int, done: int) -> Iterable[Any]:
-                bar.update(task, completed=done)
-                for batch in batches:
-                    yield batch
-                    bar.advance(task)
+        def words(figures: dict[str, float]) -> str:
+            return f"off by {figures['difference']:.1f}, correlation {figures['correlation']:.3f}"
 
-            def report(figures: dict[str, float]) -> None:
-                text = f"off by {figures['difference']:.1f}, correlation {figures['correlation']:.3f}"
-                bar.update(task, note=text)
-                if bar.disable:
-                    err.print(f"step {figures['step']}/{steps} {text}")
-
+        with training_bar(steps, words) as (wrap, report):
             net = run(photos, settings, device=str(resolve_device(device)), progress=wrap, report=report)
         minutes = (time.monotonic() - began) / 60
         about = {"network": "quality-lite", "photos": len(photos), "steps": steps, "batch_size": batch_size}

@@ -1,10 +1,13 @@
-"""Runs that can be interrupted: checkpoints that only the same run takes up again, and an average of the weights."""
+"""What training runs share: checkpoints that only the same run takes up again, the batches from there on, a schedule,
+and an average of the weights.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,27 @@ import torch
 from art_crop.errors import InvalidInputError
 from art_crop.images import write_atomic
 
-__all__ = ["average_weights", "keep", "resume"]
+__all__ = ["average_weights", "keep", "loaded", "resume", "warmed_cosine"]
+
+
+def warmed_cosine(optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+    """Raise the rate over a tenth of the steps, 200 at most, and let it fall along half a cosine to a hundredth."""
+    warm = max(1, min(200, steps // 10))
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimiser,
+        lambda step: min(1.0, (step + 1) / warm) * 0.5 * (1.01 + 0.99 * math.cos(math.pi * min(1, step / steps))),
+    )
+
+
+def loaded(sampler: Any, first: int, workers: int) -> Iterable[Any]:
+    """Make the batches of a sampler from the ``first`` on, in as many processes; 0: in this one."""
+    return torch.utils.data.DataLoader(
+        torch.utils.data.Subset(sampler, range(first, len(sampler))),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        generator=torch.Generator(),  # or it draws a number from the global one
+    )
 
 
 @torch.no_grad()

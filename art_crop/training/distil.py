@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ from art_crop.checks import check_int, check_number
 from art_crop.errors import InvalidInputError
 from art_crop.models.fastgaze import MEANS
 from art_crop.models.gaze_lite import GazeLiteNet, fold_batch_norm
-from art_crop.training.checkpoint import average_weights, keep, resume
+from art_crop.training.checkpoint import average_weights, keep, loaded, resume, warmed_cosine
 from art_crop.training.images import Batch, Sampler, TrainingPhoto
 
 __all__ = ["Distillation", "distil"]
@@ -136,24 +135,11 @@ def distil(
     net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     average = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    warm = max(1, min(200, settings.steps // 10))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser,
-        lambda step: (
-            min(1.0, (step + 1) / warm) * 0.5 * (1.01 + 0.99 * math.cos(math.pi * min(1, step / settings.steps)))
-        ),
-    )
+    schedule = warmed_cosine(optimiser, settings.steps)
     parts, identity = (net, average, optimiser, schedule), settings.identity(len(photos), start)
     first = resume(settings.checkpoint, identity, parts)
     sampler = Sampler(photos, batch_size=settings.batch_size, batches=settings.steps, seed=settings.seed)
-    remaining = torch.utils.data.Subset(sampler, range(first, settings.steps))
-    batches: Iterable[Batch] = torch.utils.data.DataLoader(
-        remaining,
-        batch_size=None,
-        num_workers=settings.workers,
-        prefetch_factor=4 if settings.workers else None,
-        generator=torch.Generator(),  # or it draws a number from the global one
-    )
+    batches: Iterable[Batch] = loaded(sampler, first, settings.workers)
     if progress is not None:
         batches = progress(batches, settings.steps, first)
     sums, since = torch.zeros(2), 0

@@ -9,7 +9,6 @@ the order that it gives.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from art_crop.checks import check_int, check_number
 from art_crop.errors import InvalidInputError
 from art_crop.models.layers import fold_batch_norm
 from art_crop.models.quality_lite import QualityLiteNet
-from art_crop.training.checkpoint import average_weights, keep, resume
+from art_crop.training.checkpoint import average_weights, keep, loaded, resume, warmed_cosine
 from art_crop.training.distortions import DISTORTIONS, label, mixed
 
 __all__ = ["HELD_OUT", "QualityTraining", "pristine_photos", "train_quality"]
@@ -189,23 +188,11 @@ def train_quality(
     net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     average = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    warm = max(1, min(200, settings.steps // 10))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser,
-        lambda step: (
-            min(1.0, (step + 1) / warm) * 0.5 * (1.01 + 0.99 * math.cos(math.pi * min(1, step / settings.steps)))
-        ),
-    )
+    schedule = warmed_cosine(optimiser, settings.steps)
     parts, identity = (net, average, optimiser, schedule), settings.identity(len(photos))
     first = resume(settings.checkpoint, identity, parts)
     sampler = Sampler(photos, batch_size=settings.batch_size, batches=settings.steps, seed=settings.seed)
-    batches: Iterable[Batch] = torch.utils.data.DataLoader(
-        torch.utils.data.Subset(sampler, range(first, settings.steps)),
-        batch_size=None,
-        num_workers=settings.workers,
-        prefetch_factor=4 if settings.workers else None,
-        generator=torch.Generator(),  # or it draws a number from the global one
-    )
+    batches: Iterable[Batch] = loaded(sampler, first, settings.workers)
     if progress is not None:
         batches = progress(batches, settings.steps, first)
     sums, since = torch.zeros(2), 0
