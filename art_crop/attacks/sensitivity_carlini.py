@@ -116,7 +116,7 @@ class SensitivityCarliniL2(PhotoAttack):
         self.learning_rate, self.binary_search_steps = learning_rate, binary_search_steps
         self.initial_const, self.max_iter, self.abort_early = initial_const, max_iter, abort_early
         self._maps: Callable[[Tensor], Tensor] | None = None
-        self._maps_are_of: Any = None
+        self._maps_are_of: Any = "uniform"
         self._check_params()
 
     def _check_params(self) -> None:
