@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 import art_crop
+from art_crop.errors import InvalidInputError
 from art_crop.estimators import BlackBoxSaliencyRegressor
 from art_crop.geometry import Region
 
 REGION = Region(0.5, 0.5, 0.75, 1)
 ATTACKS = [one.name for one in art_crop.list_plugins() if one.kind == "attack" and one.distribution == "art-crop"]
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+UNMASKED = "dct-quantization", "sensitivity-carlini-l2"
+"""Change whole blocks, or weight pixels otherwise: they refuse a mask."""
 every = pytest.mark.parametrize("name", ATTACKS)
 
 
@@ -68,6 +71,10 @@ def test_what_a_caller_may_do_with_tensors(tiny: Any, name: str) -> None:
         assert np.array_equal(attack.generate(tensor, REGION).numpy(), expected)
     mask = np.zeros((1, 1, *x.shape[2:]), np.float32)
     mask[..., : x.shape[3] // 2] = 1
+    if name in UNMASKED:
+        with pytest.raises(InvalidInputError, match="mask"):
+            attack.generate(tensor, REGION, mask=torch.from_numpy(mask))
+        return
     masked = attack.generate(tensor, REGION, mask=torch.from_numpy(mask))
     assert np.array_equal(masked.numpy(), attack.generate(x, REGION, mask=mask))
     assert np.array_equal(masked.numpy()[..., x.shape[3] // 2 :], x[..., x.shape[3] // 2 :])
