@@ -29,6 +29,7 @@ from art_crop.estimators.base import Evaluation
 from art_crop.estimators.blackbox import BlackBox
 from art_crop.estimators.passes import photos_numbered
 from art_crop.estimators.placement import frozen
+from art_crop.estimators.quality import same_scale
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.estimators.torch_estimator import TorchEstimator
 from art_crop.functional.norms import Norm
@@ -126,6 +127,8 @@ class PhotoAttack(EvasionAttack):
     ]
     _estimator_requirements: Any = ((TorchEstimator, BlackBox),)
     _needed = "an estimator of art_crop, white box or query-only"
+    _in_colour: ClassVar[bool] = False
+    """It is about colours, so that photos of one channel are none for it."""
 
     def __init__(
         self,
@@ -185,6 +188,11 @@ class PhotoAttack(EvasionAttack):
             check_choice(getattr(self, name), name, (True, False))
         if self.constraint is not None and not isinstance(self.constraint, Constraint):
             raise InvalidInputError(f"constraint: a Constraint or None is needed, not {self.constraint!r}")
+        channels = self.estimator.input_shape[0 if self.estimator.channels_first else 2]
+        if self._in_colour and channels != 3:
+            raise InvalidInputError(
+                f"estimator: {type(self).__name__} needs photos of 3 channels, not of {channels} (input_shape)"
+            )
         if self.success_oracle is not None:
             self._check_other(self.success_oracle, "success_oracle", (TorchEstimator, BlackBox))
         if self.ratios is not None:
@@ -203,6 +211,11 @@ class PhotoAttack(EvasionAttack):
             )
         if tuple(other.clip_values) != tuple(self.estimator.clip_values):
             raise InvalidInputError(f"{name}: clip_values {self.estimator.clip_values} are needed, as the estimator's")
+        if other.task == "quality" and not same_scale(self.estimator, other):
+            raise InvalidInputError(
+                f"{name}: its scores go {_scale(other)}, the estimator's {_scale(self.estimator)}; one scale is "
+                "needed, which a white box's on_scale gives"
+            )
 
     def set_params(self, **kwargs: Any) -> None:
         """Change parameters, all or, where one of them is refused, none."""
@@ -220,7 +233,8 @@ class PhotoAttack(EvasionAttack):
         Args:
             x: Photos in the estimator's layout and range, or a tensor (N, 3, H, W).
             y: An objective; or for saliency the regions (one ``Region``, a list of them, an array (N, 4) of x0, y0, x1,
-                y1 in fractions), for quality the scores to reach, for classification the labels to leave.
+                y1 in fractions), for quality the scores to fall to (to rise to, where lower is better), for
+                classification the labels to leave.
             mask: Where the perturbation may be, in [0, 1], broadcast to x; multiplied with the attack's own mask.
             constraint: Further limits, with a bound or budget for each photo, beside the attack's own constraint.
             **kwargs: None; unknown keywords are refused.
@@ -504,6 +518,11 @@ class DirectionAttack(PhotoAttack):
             moved[i] = one.candidate or batch.spaces[i].at(direction[i], batch.eps[i])
             queries[i], curves[i] = 1 + len(one.trail), one.trail
         return self._records(batch, moved, before, gradients, queries, curves)
+
+
+def _scale(estimator: Any) -> str:
+    low, high = estimator.score_range
+    return f"from {low:g} to {high:g}, {'higher' if estimator.higher_is_better else 'lower'} is better"
 
 
 def _frozen(estimator: Any) -> Any:

@@ -82,6 +82,7 @@ class PerceptualAttack(PhotoAttack):
     _estimator_requirements: Any = (TorchEstimator,)
     _needed = "a white box of art_crop"
     _searches_reduced = False
+    _in_colour = True
 
     def __init__(
         self, estimator: Any, *, condition: Condition | None = None, max_iter: int = 100, **kwargs: Any

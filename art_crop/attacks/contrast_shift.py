@@ -41,6 +41,7 @@ class ContrastShift(DirectionAttack):
     """
 
     attack_params: ClassVar[list[str]] = [*DirectionAttack.attack_params, "scales", "spread", "colour"]
+    _in_colour = True
 
     def __init__(
         self,

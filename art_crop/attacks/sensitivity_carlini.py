@@ -93,6 +93,7 @@ class SensitivityCarliniL2(PhotoAttack):
     ]
     _estimator_requirements: Any = (TorchEstimator,)
     _needed = "a white box of art_crop"
+    _in_colour = True
     _searches_reduced = False
 
     def __init__(

@@ -45,7 +45,7 @@ def objective_of(y: Any, count: int, estimator: Any, *, by: Any = "cell", ratios
         loss: ``"margin"`` or ``"cross_entropy"``.
 
     Raises:
-        InvalidInputError: Anything else, or for another number of photos.
+        InvalidInputError: Anything else, for another number of photos, or scores that are not on the model's scale.
     """
     if is_objective(y):
         if isinstance(y, Sized) and len(y) != count:
@@ -53,10 +53,15 @@ def objective_of(y: Any, count: int, estimator: Any, *, by: Any = "cell", ratios
         wanted = getattr(y, "task", "")
         if wanted not in ("", estimator.task):
             raise InvalidInputError(f"y: an objective for {estimator.task} models is needed, not for {wanted}")
+        for part in getattr(y, "parts", [y]):
+            if isinstance(part, ScoreBeyond):
+                part.check_scale(estimator.score_range, "y")
         return y
     if estimator.task == "quality":
         bounds = _numbers(y, count, "the scores to reach are needed: an objective, a bound, or one a photo")
-        return ScoreBeyond([float(b) for b in bounds], "below" if estimator.higher_is_better else "above")
+        objective = ScoreBeyond([float(b) for b in bounds], "below" if estimator.higher_is_better else "above")
+        objective.check_scale(estimator.score_range, "y")
+        return objective
     if estimator.task == "classification":
         labels = _numbers(y, count, "the labels to leave are needed: an objective, or a class a photo")
         return LabelOut([int(label) for label in labels], loss=loss)

@@ -39,6 +39,7 @@ from art_crop.errors import (
     describe,
     printable,
 )
+from art_crop.estimators.quality import on_scale_of
 from art_crop.images import encode_png, load_photo
 from art_crop.images.coefficients import JpegCoefficients
 from art_crop.images.encoding import EncodedImage, Encoding, Jpeg, Png
@@ -207,17 +208,18 @@ class SuiteWorker:
                 params[name] = self.task.options[option]
         if "seed" in known:
             params["seed"] = setting.seed
+        scored = self.model(setting.scored)  # objectives are on its scale
         if setting.success_oracle:
             oracle = next((name for name in ("success_oracle", "judge") if name in known), None)
             if oracle is None:
                 raise InvalidInputError(f"{where}: success_oracle: {setting.plugin} has no such parameter")
-            params[oracle] = self.model(setting.scored)
+            params[oracle] = scored
         if setting.ensemble:
             if "ensemble" not in known:
                 raise InvalidInputError(f"{where}: ensemble: {setting.plugin} has no such parameter")
-            params["ensemble"] = [self.model(name) for name in setting.ensemble]
+            params["ensemble"] = [on_scale_of(self.model(name), scored) for name in setting.ensemble]
         try:
-            attack = kind(self.model(setting.attacked or setting.scored), **params)
+            attack = kind(on_scale_of(self.model(setting.attacked or setting.scored), scored), **params)
         except InvalidInputError as error:
             raise InvalidInputError(f"{where}: {error}") from error
         except ArtCropError:

@@ -44,6 +44,8 @@ Examples:
 
   art-crop attack photo.jpg --below 4 --model nima-technical                         # a quality score
 
+  art-crop attack photo.jpg --above 6 --target my_service:score --scale 10,0 --model quality-lite   # 0 is best there
+
   art-crop attack photo.jpg --label other --model efficientnet-lite0                 # a classifier
 """
 
@@ -84,6 +86,14 @@ def attack(
         str | None,
         typer.Option(
             help="Who must be convinced, if not --model: a model, module:function, or a program with arguments."
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="The worst and the best score of a --target that is a function or a program: 10,0 where 0 is best.",
+            metavar="WORST,BEST",
+            show_default="0,100",
         ),
     ] = None,
     defence: DefenceOption = None,
@@ -192,7 +202,9 @@ def attack(
             weights=weights,
             defences=settings.defences,
             ratios=ratios,
+            scale=None if scale is None else _scale(scale),
         )
+        settings.check_scale(loaded, "--below" if above is None else "--above")
         if surrogate is not None:
             settings = replace(settings, surrogate=model_name(surrogate))
         go_through(
@@ -214,3 +226,13 @@ def _class_number(text: str) -> int:
     if not text.isdecimal() or len(text) > 9:
         raise InvalidInputError(f"--label: a class number, or other, is needed, not {text!r}")
     return int(text)
+
+
+def _scale(text: str) -> tuple[float, float]:
+    from art_crop.errors import InvalidInputError
+
+    try:
+        worst, best = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InvalidInputError(f"--scale: the worst and the best score are needed, as in 10,0, not {text!r}") from None
+    return worst, best

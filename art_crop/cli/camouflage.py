@@ -117,12 +117,7 @@ def camouflage(
             defences=settings.defences,
         )
         quality = job_model(quality, task=settings.task)
-        low, high = quality.score_range
-        if not low <= (settings.score or 0.0) <= high:
-            option = "--score-below" if score_above is None else "--score-above"
-            raise InvalidInputError(
-                f"{option}: the scale of {model} goes from {low:g} to {high:g}, not {settings.score:g}"
-            )
+        settings.check_scale(quality, "--score-below" if score_above is None else "--score-above")
         go_through(
             jobs,
             out_path,

@@ -14,8 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_crop.checks import check_clip_values, check_images, check_input_shape, reject_unknown
+from art_crop.checks import (
+    check_choice,
+    check_clip_values,
+    check_images,
+    check_input_shape,
+    check_range,
+    reject_unknown,
+)
 from art_crop.errors import InvalidInputError
+from art_crop.functional.jpeg import RGB_TO_YCC
 from art_crop.images import load_photo
 
 __all__ = [
@@ -24,6 +32,7 @@ __all__ = [
     "check_keywords",
     "check_objective",
     "check_photos",
+    "check_scale",
     "check_shape_and_range",
     "default_input_shape",
     "photo_batch",
@@ -112,6 +121,16 @@ def check_shape_and_range(estimator: Any) -> None:
     estimator._input_shape = check_input_shape(estimator._input_shape, channels_first=estimator.channels_first)
 
 
+def check_scale(estimator: Any) -> None:
+    """Check ``score_range`` and ``higher_is_better`` of an estimator of scores.
+
+    Raises:
+        InvalidInputError: One of them is malformed.
+    """
+    estimator.score_range = check_range(estimator.score_range, "score_range")
+    check_choice(estimator.higher_is_better, "higher_is_better", (True, False))
+
+
 def set_params_or_none(estimator: Any, set_params: Any, kwargs: dict[str, Any]) -> None:
     """Change an estimator's parameters by ART's ``set_params``, all or, where one of them is refused, none.
 
@@ -153,12 +172,20 @@ def check_photos(estimator: Any, x: object, name: str = "x") -> Array:
     return photos
 
 
-def photo_batch(path: str | Path, clip_values: Any) -> Tensor:
-    """Read a photo as an estimator takes it: upright, a float32 tensor (1, 3, H, W) in ``clip_values``.
+def photo_batch(path: str | Path, estimator: Any) -> Tensor:
+    """Read a photo as an estimator takes it: upright, a float32 tensor (1, 3, H, W) in its ``clip_values``.
+
+    One that takes photos of a single channel gets their luma (ITU-R BT.601, as JPEG has it), (1, 1, H, W).
 
     Raises:
         ImageFileError: Not a readable photo.
+        InvalidInputError: The estimator takes photos of another number of channels.
     """
-    low, high = (float(value) for value in clip_values)
-    pixels = torch.from_numpy(np.ascontiguousarray(load_photo(path).pixels)).permute(2, 0, 1)[None]
-    return low + pixels.float() * ((high - low) / 255) if (low, high) != (0, 1) else pixels.float() / 255
+    low, high = (float(value) for value in estimator.clip_values)
+    channels = estimator.input_shape[0 if estimator.channels_first else 2]
+    if channels not in (1, 3):
+        raise InvalidInputError(f"input_shape: a photo's file has 1 or 3 channels, not {channels}")
+    pixels = torch.from_numpy(np.ascontiguousarray(load_photo(path).pixels)).permute(2, 0, 1)[None].float()
+    if channels == 1:
+        pixels = torch.einsum("c,nchw->nhw", pixels.new_tensor(RGB_TO_YCC[0]), pixels)[:, None]
+    return low + pixels * ((high - low) / 255) if (low, high) != (0, 1) else pixels / 255

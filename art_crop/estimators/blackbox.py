@@ -15,13 +15,14 @@ from art.estimators.estimator import BaseEstimator, NeuralNetworkMixin
 from art.estimators.regression.regressor import RegressorMixin
 from torch import Tensor
 
-from art_crop.checks import check_choice, check_clip_values, check_int, check_range, reject_unknown
+from art_crop.checks import check_choice, check_clip_values, check_int, reject_unknown
 from art_crop.errors import InvalidInputError, QueryLimitError
 from art_crop.estimators.base import (
     Evaluation,
     check_keywords,
     check_objective,
     check_photos,
+    check_scale,
     check_shape_and_range,
     default_input_shape,
     photo_batch,
@@ -194,7 +195,7 @@ class BlackBox(RegressorMixin, NeuralNetworkMixin, BaseEstimator):
         Raises:
             ImageFileError: Not a readable photo.
         """
-        return self.output(self.to_array(photo_batch(path, self.clip_values)))
+        return self.output(self.to_array(photo_batch(path, self)))
 
     def evaluate(self, x: Tensor | Array, objective: Any) -> Evaluation:
         """Ask about photos, and compute loss and success (N,); each photo is one query.
@@ -392,6 +393,7 @@ class BlackBoxQualityRegressor(BlackBox):
     """
 
     task = "quality"
+    estimator_params: ClassVar[list[str]] = [*BlackBox.estimator_params, "score_range", "higher_is_better"]
 
     def __init__(
         self,
@@ -401,8 +403,12 @@ class BlackBoxQualityRegressor(BlackBox):
         higher_is_better: bool = True,
         **kwargs: Any,
     ) -> None:
-        self.score_range, self.higher_is_better = check_range(score_range, "score_range"), higher_is_better
+        self.score_range, self.higher_is_better = score_range, higher_is_better
         super().__init__(predict_fn, **kwargs)
+
+    def _check_params(self) -> None:
+        check_scale(self)
+        super()._check_params()
 
     def _checked(self, answer: Array, count: int) -> Array:
         _finite(answer, f"({count},) or ({count}, 1)", answer.shape in ((count,), (count, 1)))

@@ -220,6 +220,7 @@ def external_model(
     task: str = "saliency",
     ratios: Sequence[float] = DEFAULT_RATIOS,
     timeout: float = 60.0,
+    scale: tuple[float, float] | None = None,
     preprocessing_defences: Any = None,
 ) -> Any:
     """Make a query-only estimator of ``module:function`` or of a program with its arguments.
@@ -232,14 +233,17 @@ def external_model(
         task: ``"saliency"`` or ``"quality"``.
         ratios: Aspect ratios of the crops that it gives.
         timeout: Seconds that a program may take for a photo.
+        scale: The worst and the best score that it gives, such as (10, 0); None: 0 and 100.
         preprocessing_defences: ART preprocessors before it.
 
     Raises:
-        InvalidInputError: No such function or program; a task for which there is none.
+        InvalidInputError: No such function or program; a task for which there is none; a scale that is none.
         ExternalProgramError: The program's first answer is nonsense.
     """
     if task not in ("saliency", "quality"):
         raise InvalidInputError(f"target: a {task} model cannot be a function or a program here; name a model")
+    if scale is not None and task != "quality":
+        raise InvalidInputError(f"scale: a {task} model gives no scores")
     parts = shlex.split(text)
     named = len(parts) == 1 and ":" in text and not os.path.exists(parts[0])  # noqa: PTH110 - a text, not a path yet
     options: dict[str, Any] = {"preprocessing_defences": preprocessing_defences}
@@ -247,16 +251,24 @@ def external_model(
     if named:
         function = import_function(text)
         if task == "quality":
-            return BlackBoxQualityRegressor(function, **options)
+            return BlackBoxQualityRegressor(function, **options, **_stated(scale))
         answer = np.asarray(function(grey.copy()))
         crops = answer.ndim == 3 and answer.shape[1:] == (len(ratios), 4)
         kind: Any = "point" if answer.shape == (1, 2) else "crops" if crops else "map"
         return BlackBoxSaliencyRegressor(function, returns=kind, ratios=ratios, **options)
     program = Program(parts, timeout)
     if task == "quality":
-        return ProgramScorer(program, **options)
+        return ProgramScorer(program, **options, **_stated(scale))
     with tempfile.TemporaryDirectory(prefix="art-crop-") as folder:
         path = Path(folder) / "grey.png"
         path.write_bytes(encode_png(np.full((48, 64, 3), 128, np.uint8)))
         first = program(path)
     return ProgramCropper(program, first, ratios=ratios, **options)
+
+
+def _stated(scale: tuple[float, float] | None) -> dict[str, Any]:
+    """A scale from the worst to the best score as estimators have it."""
+    worst, best = (0.0, 100.0) if scale is None else scale
+    if not (math.isfinite(worst) and math.isfinite(best)) or worst == best:
+        raise InvalidInputError(f"scale: two different finite numbers are needed, worst and best, not {scale}")
+    return {"score_range": (min(worst, best), max(worst, best)), "higher_is_better": worst < best}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any, ClassVar
 
 from art.estimators.regression.regressor import RegressorMixin
 from torch import Tensor, nn
 
-from art_crop.checks import check_number, check_range
+from art_crop.checks import check_number
 from art_crop.errors import InvalidInputError
+from art_crop.estimators.base import check_scale
 from art_crop.estimators.torch_estimator import TorchEstimator
 from art_crop.objectives import ScoreDistance, Verdict
 
-__all__ = ["PyTorchQualityRegressor"]
+__all__ = ["PyTorchQualityRegressor", "on_scale_of", "same_scale"]
 
 
 class PyTorchQualityRegressor(TorchEstimator, RegressorMixin):
@@ -35,6 +37,8 @@ class PyTorchQualityRegressor(TorchEstimator, RegressorMixin):
     """
 
     task = "quality"
+    _moved: tuple[float, float] | None = None
+    """Factor and summand from the model's own scale to another; see :meth:`on_scale`."""
     estimator_params: ClassVar[list[str]] = [
         *TorchEstimator.estimator_params,
         "score_range",
@@ -56,14 +60,41 @@ class PyTorchQualityRegressor(TorchEstimator, RegressorMixin):
         super().__init__(model, **kwargs)
 
     def _check_params(self) -> None:
-        self.score_range = check_range(self.score_range, "score_range")
+        check_scale(self)
         if self.bin_values is not None:
             if not isinstance(self.bin_values, (tuple, list)) or not self.bin_values:
                 raise InvalidInputError(f"bin_values: one number for each bin is needed, not {self.bin_values!r}")
             self.bin_values = tuple(check_number(value, "bin_values") for value in self.bin_values)
         super()._check_params()
 
+    def on_scale(self, score_range: tuple[float, float], *, higher_is_better: bool = True) -> PyTorchQualityRegressor:
+        """Give this model with its scores on another one's scale, best on best and worst on worst; weights are shared.
+
+        So a model can give the gradients for another whose scale is longer, or runs the other way.
+
+        Args:
+            score_range: Lowest and highest score of that scale.
+            higher_is_better: Whether a higher score is a better photo there.
+
+        Raises:
+            InvalidInputError: A scale that is none.
+        """
+        twin = copy.copy(self)
+        twin.score_range, twin.higher_is_better = score_range, higher_is_better
+        check_scale(twin)
+        (low, high), (start, end) = self.score_range, twin.score_range
+        if self.higher_is_better is not higher_is_better:
+            start, end = end, start
+        factor = (end - start) / (high - low)
+        gain, shift = self._moved or (1.0, 0.0)
+        twin._moved = gain * factor, (shift - low) * factor + start
+        return twin
+
     def _output(self, x: Tensor) -> Tensor:
+        scores = self._own_scores(x)
+        return scores if self._moved is None else scores * self._moved[0] + self._moved[1]
+
+    def _own_scores(self, x: Tensor) -> Tensor:
         scores = self._run(x)
         if self.bin_values is not None:
             if scores.ndim != 2 or scores.shape[1] != len(self.bin_values):
@@ -91,6 +122,20 @@ class PyTorchQualityRegressor(TorchEstimator, RegressorMixin):
 
     def _from_predictions(self, prediction: Tensor, y: Tensor) -> Verdict:
         return self._distance(y)(_flat(prediction, "pred"))
+
+
+def on_scale_of(model: Any, other: Any) -> Any:
+    """Give a model as it is or, where both rate quality on different scales, with its scores on the other's."""
+    if not isinstance(model, PyTorchQualityRegressor) or other.task != "quality" or same_scale(model, other):
+        return model
+    return model.on_scale(other.score_range, higher_is_better=other.higher_is_better)
+
+
+def same_scale(model: Any, other: Any) -> bool:
+    """Tell whether two models give scores on one scale."""
+    return bool(
+        tuple(model.score_range) == tuple(other.score_range) and model.higher_is_better is other.higher_is_better
+    )
 
 
 def _flat(scores: Tensor, name: str) -> Tensor:

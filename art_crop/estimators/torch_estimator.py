@@ -364,7 +364,7 @@ class TorchEstimator(PyTorchEstimator):
         Raises:
             ImageFileError: Not a readable photo.
         """
-        x = photo_batch(path, self.clip_values).to(self.device)
+        x = photo_batch(path, self).to(self.device)
         with self._running():
             return self._finite(self._output(self._defended(x)), x)
 

@@ -41,6 +41,21 @@ class ScoreBeyond(PerSample):
         loss = output - bounds if self.direction == "below" else bounds - output
         return Verdict(loss, loss <= 0)
 
+    def check_scale(self, score_range: tuple[float, float], name: str = "bounds") -> None:
+        """Refuse bounds that are not on a model's scale, which every photo has met already or none ever will.
+
+        Args:
+            score_range: Lowest and highest score of the scale.
+            name: What messages call the bounds.
+
+        Raises:
+            InvalidInputError: One of them lies outside.
+        """
+        low, high = score_range
+        for bound in self.bounds:
+            if not low <= bound <= high:
+                raise InvalidInputError(f"{name}: the model's scale goes from {low:g} to {high:g}, not {bound:g}")
+
 
 class ScoreDistance(PerSample):
     """Squared difference of a score to a given one; what ``loss_gradient(x, y)`` means for scores ``y`` (N,)."""

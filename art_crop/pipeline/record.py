@@ -20,6 +20,7 @@ from art_crop.errors import ImageFileError, InvalidInputError
 from art_crop.geometry import Region, check_ratios
 from art_crop.images import Photo
 from art_crop.images.encoding import Encoding, Jpeg, Png
+from art_crop.objectives import ScoreBeyond
 from art_crop.pipeline.goals import SHOWN_RATIOS, CropView, Goal, Label, ResavedView, Score, ShowRegion, View
 from art_crop.pipeline.measure import Change
 from art_crop.plugins.registry import list_plugins
@@ -164,6 +165,19 @@ class Settings:
         if output is not None and self.label >= output.shape[1]:
             raise InvalidInputError(f"label: this model has the classes 0 to {output.shape[1] - 1}, not {self.label}")
         return Label(self.label, self.condition is None, names, self.condition)
+
+    def check_scale(self, model: Any, name: str = "score") -> None:
+        """Refuse a score that is not on the target's scale.
+
+        Args:
+            model: The target.
+            name: What messages call the score.
+
+        Raises:
+            InvalidInputError: It is not.
+        """
+        if self.score is not None:
+            ScoreBeyond([self.score], self.direction).check_scale(model.score_range, name)
 
     def as_json(self) -> dict[str, Any]:
         """What of the settings stands in a record, but for the goal's own numbers."""

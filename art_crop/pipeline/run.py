@@ -185,6 +185,7 @@ def run_job(
         progress: Told after each step of the search how many of how many are done.
         made_by: What :func:`provenance` says of the models, where it has been asked already.
     """
+    settings.check_scale(model)
     made_by = provenance(settings, model, surrogate) if made_by is None else made_by
     started = time.monotonic()
     photo = load_photo(source, max_pixels=max_pixels)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from art_crop.errors import InvalidInputError
+from art_crop.estimators.quality import on_scale_of
 from art_crop.geometry import DEFAULT_RATIOS
 from art_crop.pipeline.run import job_model
 from art_crop.plugins.lookup import find
@@ -30,6 +31,7 @@ def load_models(
     defences: Sequence[str] = (),
     ratios: Sequence[float] | None = None,
     timeout: float = 60.0,
+    scale: tuple[float, float] | None = None,
 ) -> tuple[Any, Any | None]:
     """Load the target, and the surrogate where there is one.
 
@@ -43,9 +45,10 @@ def load_models(
         defences: Defences before the target, in order: ``NAME`` or ``NAME:key=value,key=value``.
         ratios: Aspect ratios that a function or program answers for.
         timeout: Seconds that a program may take for a photo.
+        scale: The worst and the best score that a function or program gives; None: 0 and 100.
 
     Returns:
-        The target, and the surrogate or None.
+        The target, and the surrogate or None; a surrogate that rates quality does so on the target's scale.
 
     Raises:
         InvalidInputError: No model is named where one is needed; one that does not fit; an unknown defence.
@@ -53,16 +56,22 @@ def load_models(
     options: dict[str, Any] = {"device": device} | ({} if weights is None else {"weights": weights.expanduser()})
     chain = {"preprocessing_defences": [_defence(text) for text in defences]} if defences else {}
     if target is None:
+        if scale is not None:
+            raise InvalidInputError("scale: it is that of a function or program (--target); a model states its own")
         name = model or _MODELS.get(task)
         if name is None:
             raise InvalidInputError(f"model: the name of a {task} model is needed (--model)")
         return job_model(name, task=task, white_box=False, **options, **chain), None
     if any(target in (record.name, record.ask_for) for record in list_plugins() if record.kind == "model"):
+        if scale is not None:
+            raise InvalidInputError(f"scale: it is that of a function or program; {target} states its own")
         loaded = job_model(target, task=task, white_box=False, device=device, **chain)
     else:
         from art_crop.estimators.external import external_model
 
-        loaded = external_model(target, task=task, ratios=ratios or DEFAULT_RATIOS, timeout=timeout, **chain)
+        loaded = external_model(
+            target, task=task, ratios=ratios or DEFAULT_RATIOS, timeout=timeout, scale=scale, **chain
+        )
         loaded.name = target
     kind = load_attack(attack)
     takes = getattr(kind, "is_estimator_valid", lambda *_: True)
@@ -71,7 +80,7 @@ def load_models(
     name = model or _MODELS.get(task)
     if name is None:
         raise InvalidInputError(f"model: {attack} needs gradients, and the target has none; name a surrogate (--model)")
-    return loaded, job_model(name, task=task, **options)
+    return loaded, on_scale_of(job_model(name, task=task, **options), loaded)
 
 
 def _defence(text: str) -> Any:

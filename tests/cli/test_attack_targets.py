@@ -38,6 +38,11 @@ def brightest(x):
 
 def score(x):
     return 10 * np.asarray(x).reshape(len(x), -1).mean(1)
+
+
+def distortion(x):
+    """quality-lite the other way round: 0 is best, 10 is worst."""
+    return 10 - art_crop.load_model("quality-lite", device="cpu").predict(np.asarray(x, np.float32)) / 10
 '''
 
 
@@ -170,6 +175,41 @@ def test_a_score_is_lowered_and_proven_on_the_file(photo_file: Path, service: st
     assert record["after"]["score"] == pytest.approx(mean, rel=1e-4)
 
 
+def test_a_surrogate_pulls_the_way_that_the_targets_scale_runs(photo_file: Path, service: str, tmp_path: Path) -> None:
+    before = 10 - art_crop.load_model("quality-lite").predict_file(photo_file) / 10
+    target = ("--target", f"{service}:distortion", "--scale", "10,0", "--model", "quality-lite", "--png")
+    result = attack(photo_file, "--above", before + 1, *target, "--steps", 3, "--no-figure", "--out", tmp_path / "o")
+    assert result.exit_code == 0, result.output
+    record = record_of(tmp_path / "o")
+    assert record["surrogate"] == "quality-lite"
+    assert record["before"]["score"] == pytest.approx(before, abs=1e-4)
+    quality = art_crop.load_model("quality-lite").predict_file(tmp_path / "o" / "photo.png")
+    assert record["after"]["score"] == pytest.approx(10 - quality / 10, abs=1e-4)
+    assert 1 <= record["after"]["score"] - before < 1.5  # the smallest change that does
+    assert record["change"]["linf"] * 255 < 10
+
+
+def test_a_programs_scale_is_stated(photo_file: Path, tmp_path: Path) -> None:
+    command = program(tmp_path, "print(-3.5)")
+    noise = ("--attack", "gaussian-noise", "--eps", 1, "--no-figure", "--out", tmp_path / "o", "--target", command)
+    result = attack(photo_file, "--above", -3, *noise)
+    assert result.exit_code == 2
+    assert "--above: the model's scale goes from 0 to 100, not -3" in " ".join(result.output.split())
+    result = attack(photo_file, "--above", -3, "--scale", "1,-8", *noise)
+    assert result.exit_code == 1, result.output  # whatever is done, it says the same
+    assert record_of(tmp_path / "o")["after"]["score"] == -3.5
+
+
+@pytest.mark.parametrize("printed", ["nan", '{"score": NaN}', '{"score": Infinity}'])
+def test_a_score_that_is_no_number_is_refused(printed: str, photo_file: Path, tmp_path: Path) -> None:
+    target = ("--target", program(tmp_path, f"print('{printed}')"), "--attack", "gaussian-noise", "--eps", 1)
+    result = attack(photo_file, "--below", 3, *target, "--no-figure", "--out", tmp_path / "o")
+    assert result.exit_code in (2, 3)
+    assert "Traceback" not in result.output
+    said = " ".join(result.output.split())
+    assert "gives NaN or infinity" in said or "printed 'nan'" in said
+
+
 def test_a_defence_of_a_plugin_stands_before_the_target(
     photo_file: Path, hidden: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +248,13 @@ def test_a_defence_of_a_plugin_stands_before_the_target(
         (["--label", "cat", "--model", "gaze-lite"], "class number"),
         (["--label", "other", "--model", "gaze-lite"], "a classification model is needed"),
         (["--below", "3"], "--model"),
+        (["--below", "101", "--model", "quality-lite"], "--below: the model's scale goes from 0 to 100, not 101"),
+        (["--above", "-1", "--model", "quality-lite"], "--above: the model's scale goes from 0 to 100, not -1"),
+        (["--below", "3", "--model", "quality-lite", "--scale", "10,0"], "a model states its own"),
+        (["--below", "3", "--target", "quality-lite", "--scale", "10,0"], "quality-lite states its own"),
+        (["--below", "3", "--target", "os:listdir", "--scale", "10"], "--scale: the worst and the best score"),
+        (["--below", "3", "--target", "os:listdir", "--scale", "5,5"], "scale: two different finite numbers"),
+        (["--show", "0,0,.1,.1", "--target", "os:listdir", "--scale", "10,0"], "scale: a saliency model gives no"),
     ],
 )
 def test_bad_input_is_one_sentence(photo_file: Path, tmp_path: Path, arguments: list[str], words: str) -> None:

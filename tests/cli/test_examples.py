@@ -20,6 +20,8 @@ SERVICE = """
 import numpy as np
 def crop(x):
     return np.array([[x.shape[3] // 2, x.shape[2] - 10]] * len(x), np.float32)
+def score(x):
+    return 10 * np.asarray(x).reshape(len(x), -1).mean(1)
 """
 PROGRAM = "#!/bin/sh\necho 100 100\n"
 
