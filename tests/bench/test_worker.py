@@ -246,3 +246,46 @@ params = { eps = 1e-6, quantize = "round" }
             assert row["success"]
             assert metrics["after-jpeg-90-444"] == 1
             assert row["gradients"] > 0
+
+
+def test_models_that_are_attacked_for_another_rate_on_its_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Any
+) -> None:
+    """Or the bound would be another score there, or the pull go to the better side."""
+    from art_crop.bench import worker
+    from art_crop.bench.suite_file import load_suite
+
+    source, scored = tiny.quality_estimator(), tiny.quality_estimator(score_range=(0, 10), higher_is_better=False)
+    turned = "higher_is_better"
+    monkeypatch.setattr(worker, "load_model", lambda name, **options: scored if turned in options else source)
+    (tmp_path / "two.toml").write_text(
+        """
+name = "two"
+task = "score"
+metrics = ["psnr"]
+attacked = ["quality-lite"]
+scored = ["distortion"]
+task_options = { above = 7 }
+[data]
+dataset = "scikit-image"
+selection = "all"
+[models.quality-lite]
+[models.distortion]
+plugin = "quality-lite"
+options = { higher_is_better = false }
+[[attack]]
+method = "steps"
+plugin = "saliency-peak-fgm"
+success_oracle = true
+ensemble = ["quality-lite"]
+params = { eps = 2.0, max_iter = 1 }
+"""
+    )
+    suite = load_suite(tmp_path / "two.toml")
+    ready = worker.SuiteWorker(worker.Recipe(suite, {}, "cpu", False))
+    (setting,) = suite.settings()
+    attack, x = ready.attack(setting), tiny.photos(2)
+    for model in (attack.estimator, *attack.ensemble):
+        np.testing.assert_allclose(model.predict(x), 10 - source.predict(x) / 10, rtol=1e-5)
+    assert attack.success_oracle is scored
+    ready.close()
