@@ -44,6 +44,8 @@ GROWTH, CLOSE = 1.6, 1.04
 """Ratios of one lambda to the next while it is searched upwards, and of the two between which the search ends."""
 FIRST = 0.1
 """Steps by which the first lambda moves the coefficient that it moves most."""
+WAY = 0.5
+"""Share of the rounds that lead to the objective by equal steps of the loss; the others improve what met it."""
 MOST_TRIALS = 30
 """Of lambda in a round; it has then grown by more than all coefficients need."""
 Resave = tuple[int, str]
@@ -113,7 +115,7 @@ class DCTQuantizationAttack(PhotoAttack):
         resaved: Sequence[Resave] = ((90, "4:4:4"), (90, "4:2:0")),
         bound: int = 1,
         margin: float = 0.005,
-        max_iter: int = 8,
+        max_iter: int = 12,
         max_radius: float = 2000 / 255,
         inner: Any = None,
         **kwargs: Any,
@@ -251,25 +253,38 @@ class DCTQuantizationAttack(PhotoAttack):
         def file(components: Components) -> Tensor:
             return decode(components, tables, size, self.subsampling)
 
-        def holds(components: Components) -> bool:
-            levels = file(components)
-            succeeds, loss = self._holds(model, levels)
-            best.tell(components, succeeds, loss, float(norm_of(levels - x)))
+        prices = self._prices(tables)
+
+        def holds(slack: float, components: Components) -> bool:
+            if slack > 0:
+                return model.ask(file(components))[1] <= slack
+            distance = sum(
+                float((price * (part - x).square()).sum())
+                for price, part, x in zip(prices, components, original, strict=True)
+            )
+            if best.succeeds and distance >= best.least:
+                return True  # no model need be asked: what is wanted lies below this multiplier
+            succeeds, loss = self._holds(model, file(components))
+            best.tell(components, succeeds, loss, distance)
             return succeeds
 
         note = "the JPEG meets the objective as it is: nothing is changed"
-        if not holds(plain):
+        if not holds(0.0, plain):
+            _, first = model.ask(file(plain))
             centre = [
                 part.round() for part in encode(self._step_one(model, x), tables, self.subsampling, rounded=False)
             ]
             trial, start, total = plain, 0.0, [torch.zeros_like(component) for component in original]
             for step in range(self.max_iter):
+                # On the way there: the gradient at the photo says little of one that is far away.
+                slack = max(0.0, first * (1 - (step + 1) / (self.max_iter * WAY)))
                 slope = self._slope(model, trial, file)
                 total = [before + newest for before, newest in zip(total, slope, strict=True)]
-                mean = [g / (step + 1) / (2 * price) for g, price in zip(total, self._prices(tables), strict=True)]
+                mean = [g / (step + 1) / (2 * price) for g, price in zip(total, prices, strict=True)]
                 at = partial(_quantised, original, mean, centre, self.bound)
                 largest = max(float(part.abs().max()) for part in mean)
-                multiplier = _smallest_multiplier(at, holds, start or FIRST / max(largest, 1e-30))
+                found = partial(holds, slack)
+                multiplier = _smallest_multiplier(at, found, start or FIRST / max(largest, 1e-30), bisect=slack == 0)
                 trial, start = at(multiplier), multiplier / GROWTH**2
                 self.on_step(step + 1, self.max_iter)
             note = "" if best.succeeds else "no file was found that holds in all encoders"
@@ -343,13 +358,13 @@ class _Best:
     """The best file so far: the nearest to the photo of those that succeed, else the one with the least loss."""
 
     def __init__(self, components: Components) -> None:
-        self.components, self.succeeds, self._least = components, False, math.inf
+        self.components, self.succeeds, self.least = components, False, math.inf
 
     def tell(self, components: Components, succeeds: bool, loss: float, distance: float) -> None:
         """Take in a file, what the models say of it, and how far it is from the photo."""
         least = distance if succeeds else loss
-        if (succeeds and not self.succeeds) or (succeeds == self.succeeds and least < self._least):
-            self.components, self.succeeds, self._least = components, succeeds, least
+        if (succeeds and not self.succeeds) or (succeeds == self.succeeds and least < self.least):
+            self.components, self.succeeds, self.least = components, succeeds, least
 
 
 def _quantised(
@@ -367,7 +382,9 @@ def _storable(component: Tensor) -> Tensor:
     return component.round().clamp(-LARGEST_COEFFICIENT, LARGEST_COEFFICIENT)
 
 
-def _smallest_multiplier(at: Callable[[float], Components], holds: Callable[[Components], bool], start: float) -> float:
+def _smallest_multiplier(
+    at: Callable[[float], Components], holds: Callable[[Components], bool], start: float, *, bisect: bool
+) -> float:
     """Search the smallest multiplier whose file holds: upwards first, for it is not monotone, and then between.
 
     Returns:
@@ -380,7 +397,7 @@ def _smallest_multiplier(at: Callable[[float], Components], holds: Callable[[Com
         low, high = high, high * GROWTH
     else:
         return low
-    while low and high > low * CLOSE:
+    while bisect and low and high > low * CLOSE:
         middle = math.sqrt(low * high)
         low, high = (low, middle) if holds(at(middle)) else (middle, high)
     return high

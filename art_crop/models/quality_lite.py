@@ -55,19 +55,18 @@ class QualityLiteNet(nn.Module):
             removes it.
     """
 
-    widths = (16, 32, 48, 64, 96)
+    widths = (24, 48, 96, 128)
     hidden = 96
 
     def __init__(self, *, norm: bool = False) -> None:
         super().__init__()
         first, *others = self.widths
-        self.stem = conv(6, first, 5, norm=norm)
-        stages = []
+        stages = [conv(6, first, 5, stride=2, norm=norm)]
         for before, channels in zip(self.widths, others, strict=False):
             stages.append(nn.Sequential(conv(before, channels, stride=2, norm=norm), Residual(channels, norm=norm)))
         self.stages = nn.ModuleList(stages)
         self.blocks = BlockStatistics()
-        pooled = 2 * sum(others) + self.blocks.features
+        pooled = 2 * sum(self.widths) + self.blocks.features
         self.mix = nn.Sequential(nn.BatchNorm1d(pooled) if norm else nn.Identity(), nn.Linear(pooled, self.hidden))
         self.out = nn.Linear(self.hidden, 1)
 
@@ -76,7 +75,7 @@ class QualityLiteNet(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # sums over a photo need more than half a type
             pooled = [self.blocks(_at_least(_precise(x), 12))]
         detail = x - F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)  # where most distortions show
-        x = self.stem(torch.cat([4 * x - 2, 20 * detail], 1))
+        x = torch.cat([4 * x - 2, 20 * detail], 1)
         for stage in self.stages:
             x = stage(x)
             features = _precise(x)

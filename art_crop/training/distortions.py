@@ -16,28 +16,28 @@ from numpy.typing import NDArray
 from PIL import Image, features
 from torch import Tensor
 
-from art_crop.functional.ssim import ms_ssim
+from art_crop.functional.mdsi import mdsi
 
 __all__ = ["DISTORTIONS", "label", "mixed"]
 
 Pixels = NDArray[np.uint8]
 Distortion = Callable[[Pixels, float, np.random.Generator], Pixels]
-BEST, WORST = 25.0, 3.0
-"""Decibels of MS-SSIM, -10 log10(1 - MS-SSIM), at which the scale of 100 begins and ends: 0.9968 and 0.5."""
+BEST, WORST = 0.08, 0.52
+"""Mean deviation similarity at which the scale of 100 begins and ends."""
 
 
 def label(photos: Tensor, distorted: Tensor) -> Tensor:
-    """Give the score of distorted photos, 0 to 100, from the multi-scale structural similarity to the original.
+    """Give the score of distorted photos, 0 to 100, from the mean deviation similarity index to the original.
 
-    score = 100 (d - 3) / 22, clipped to the scale, where d = -10 log10(1 - MS-SSIM) in decibels: MS-SSIM itself is
-    above 0.9 for most photos that anybody would show, and equal steps of d look about equal.
+    score = 100 (0.52 - MDSI) / 0.44, clipped to the scale: on average 85 for JPEG at quality 75, 50 for a Gaussian blur
+    of 1.4 pixels or noise of 14 grey levels, 30 for a blur of 2.3 pixels. MDSI orders the opinions of the public
+    databases better than MS-SSIM does, and sees colour.
 
     Args:
-        photos: Originals (N, 3, H, W) in [0, 1], sides of at least 176 pixels.
+        photos: Originals (N, 3, H, W) in [0, 1].
         distorted: Of the same shape.
     """
-    decibels = -10 * torch.log10((1 - ms_ssim(photos, distorted)).clamp_min(1e-6))
-    return (100 * (decibels - WORST) / (BEST - WORST)).clamp(0, 100)
+    return (100 * (WORST - mdsi(photos, distorted)) / (WORST - BEST)).clamp(0, 100)
 
 
 def _between(low: float, high: float, level: float) -> float:
@@ -48,32 +48,32 @@ def _between(low: float, high: float, level: float) -> float:
 def jpeg(pixels: Pixels, level: float, rng: np.random.Generator) -> Pixels:
     """JPEG at qualities from 95 to 4, 4:2:0 or, one time in three, 4:4:4."""
     buffer = io.BytesIO()
-    quality, subsampling = round(99 - _between(4, 95, level)), "4:4:4" if rng.random() < 1 / 3 else "4:2:0"
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=max(quality, 4), subsampling=subsampling)
+    quality, subsampling = round(_between(115, 24, level)) - 20, "4:4:4" if rng.random() < 1 / 3 else "4:2:0"
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
     return _read(buffer)
 
 
 def jpeg2000(pixels: Pixels, level: float, rng: np.random.Generator) -> Pixels:
-    """JPEG2000 at compression ratios from 8 to 250."""
+    """JPEG2000 at compression ratios from 4 to 200."""
     buffer = io.BytesIO()
-    rate = _between(8, 250, level)
+    rate = _between(4, 200, level)
     Image.fromarray(pixels).save(buffer, "JPEG2000", quality_mode="rates", quality_layers=[rate], irreversible=True)
     return _read(buffer)
 
 
 def blur(pixels: Pixels, level: float, rng: np.random.Generator) -> Pixels:
-    """Gaussian blur of standard deviation 0.35 to 6 pixels."""
+    """Gaussian blur of standard deviation 0.35 to 4 pixels."""
     from scipy.ndimage import gaussian_filter
 
-    sigma = _between(0.35, 6.0, level)
+    sigma = _between(0.35, 4.0, level)
     return _whole(gaussian_filter(pixels.astype(np.float32), (sigma, sigma, 0), mode="reflect", truncate=3.0))
 
 
 def motion_blur(pixels: Pixels, level: float, rng: np.random.Generator) -> Pixels:
-    """A line of 1.5 to 25 pixels in any direction."""
+    """A line of 1.5 to 18 pixels in any direction."""
     from scipy.ndimage import convolve
 
-    length, angle = _between(1.5, 25.0, level), rng.uniform(0, np.pi)
+    length, angle = _between(1.5, 18.0, level), rng.uniform(0, np.pi)
     points = np.linspace(-length / 2, length / 2, 8 * int(np.ceil(length)) + 1)
     half = int(np.ceil(length / 2)) + 1
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
@@ -105,8 +105,8 @@ def noise(pixels: Pixels, level: float, rng: np.random.Generator) -> Pixels:
 
 
 def downscaling(pixels: Pixels, level: float, rng: np.random.Generator) -> Pixels:
-    """Reduction to 1/1.2 to 1/8 of the size and back, by one of three filters."""
-    factor, (height, width) = _between(1.2, 8.0, level), pixels.shape[:2]
+    """Reduction to 1/1.2 to 1/6 of the size and back, by one of three filters."""
+    factor, (height, width) = _between(1.2, 6.0, level), pixels.shape[:2]
     up = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)[rng.integers(3)]
     small = (max(1, round(width / factor)), max(1, round(height / factor)))
     reduced = Image.fromarray(pixels).resize(small, Image.Resampling.BICUBIC)
@@ -114,15 +114,15 @@ def downscaling(pixels: Pixels, level: float, rng: np.random.Generator) -> Pixel
 
 
 def contrast(pixels: Pixels, level: float, rng: np.random.Generator) -> Pixels:
-    """Contrast about the mean level, times 0.9 to 0.15 or 1.1 to 3.5."""
-    factor = _between(0.9, 0.15, level) if rng.random() < 0.5 else _between(1.1, 3.5, level)
+    """Contrast about the mean level, times 0.9 to 0.3 or 1.1 to 2.6."""
+    factor = _between(0.9, 0.3, level) if rng.random() < 0.5 else _between(1.1, 2.6, level)
     mean = float(pixels.mean())
     return _whole((pixels.astype(np.float32) - mean) * factor + mean)
 
 
 def colour_quantisation(pixels: Pixels, level: float, rng: np.random.Generator) -> Pixels:
-    """A palette of 96 to 4 colours, without dithering."""
-    colours = round(_between(96, 4, level))
+    """A palette of 160 to 4 colours, without dithering."""
+    colours = round(_between(160, 4, level))
     reduced = Image.fromarray(pixels).quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     return np.asarray(reduced.convert("RGB"))
 

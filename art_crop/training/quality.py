@@ -1,6 +1,6 @@
 """Teach a small network how good photos are, from photos that are distorted at known levels.
 
-No opinions are needed: the label is the multi-scale structural similarity to the original, mapped to 0..100
+No opinions are needed: the label is the mean deviation similarity to the original, mapped to 0..100
 (:func:`art_crop.training.distortions.label`), and the network has to tell it without seeing the original. Loss per
 batch: mean absolute difference of the scores plus 50 (1 - r), r their linear correlation, for what counts of a score is
 the order that it gives.
@@ -29,8 +29,8 @@ from art_crop.training.distortions import DISTORTIONS, label, mixed
 
 __all__ = ["HELD_OUT", "QualityTraining", "pristine_photos", "train_quality"]
 
-SIDE = 192
-"""Pixels of a sample: what MS-SSIM needs, and a little more."""
+SIDE = 160
+"""Pixels of a sample."""
 LONG_SIDE = 640
 """Photos are kept at this size; their own encoder's traces are then small."""
 HELD_OUT = 60
@@ -72,7 +72,7 @@ class QualityTraining:
 
 
 class Batch(NamedTuple):
-    """levels uint8 (N, 3, 192, 192); scores float32 (N,) from 0 to 100."""
+    """levels uint8 (N, 3, 160, 160); scores float32 (N,) from 0 to 100."""
 
     levels: Tensor
     scores: Tensor
@@ -92,7 +92,7 @@ def pristine_photos(
         progress: Wraps the items, given (items, how many), for a progress bar.
 
     Raises:
-        InvalidInputError: A folder is missing or holds no photos, or one of less than 192 pixels.
+        InvalidInputError: A folder is missing or holds no photos, or one of less than 160 pixels.
         ImageFileError: A photo cannot be read.
     """
     from art_crop.datasets.bsds500 import BSDS500
@@ -168,7 +168,7 @@ def train_quality(
     not touched.
 
     Args:
-        photos: Undistorted photos uint8 (H, W, 3), sides of at least 192 pixels.
+        photos: Undistorted photos uint8 (H, W, 3), sides of at least 160 pixels.
         settings: Steps, rates, seed, checkpoint file. The same settings resume from their checkpoint.
         device: Where it learns.
         progress: Wraps the batches, given (batches, total steps, steps done), for a progress bar.
@@ -195,10 +195,11 @@ def train_quality(
     batches: Iterable[Batch] = loaded(sampler, first, settings.workers)
     if progress is not None:
         batches = progress(batches, settings.steps, first)
+    kind = torch.device(device).type
     sums, since = torch.zeros(2), 0
     for step, batch in enumerate(batches, first):
         x = (batch.levels.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=kind != "cpu"):  # half a type is slow on most CPUs
             scores = net.train()(x).float()
         wanted = batch.scores.to(device)
         difference, correlation = (scores - wanted).abs().mean(), _correlation(scores, wanted)
