@@ -7,8 +7,17 @@ from art_crop.attacks.constraints import L2, Constraint, GreyLevels, LInf, Mask,
 from art_crop.attacks.contrast_shift import ContrastShift
 from art_crop.attacks.dct_quantization import DCTQuantizationAttack
 from art_crop.attacks.gaussian_noise import GaussianNoise
+from art_crop.attacks.iterative_fgsm import (
+    AdaptiveMomentumIterativeFGSM,
+    IterativeFGSM,
+    MomentumIterativeFGSM,
+    SpatialActivityFGSM,
+)
+from art_crop.attacks.maximum_differentiation import MaximumDifferentiation
+from art_crop.attacks.photo_edits import ContrastChange, JPEGCompression, UnsharpMask
 from art_crop.attacks.saliency_peak import SaliencyPeakFGM
 from art_crop.attacks.sensitivity_carlini import SensitivityCarliniL2
+from art_crop.attacks.universal_perturbation import UniversalPerturbation
 
 __all__ = [
     "L2",
@@ -26,4 +35,13 @@ __all__ = [
     "SaliencyPeakFGM",
     "SensitivityCarliniL2",
     "color_threshold",
+    "AdaptiveMomentumIterativeFGSM",
+    "IterativeFGSM",
+    "MomentumIterativeFGSM",
+    "SpatialActivityFGSM",
+    "MaximumDifferentiation",
+    "ContrastChange",
+    "JPEGCompression",
+    "UnsharpMask",
+    "UniversalPerturbation",
 ]

@@ -121,6 +121,30 @@ class PhotoSpace:
             moved = self.constraint.project(self.grid[None], moved[None])[0]
         return Candidate(moved)
 
+    def inside(self, change: Tensor) -> Tensor:
+        """Clip a change (3, H, W) to the limits of pixels, and to those that may change."""
+        change = torch.clamp(self.grid + change, self.low, self.high) - self.grid  # type: ignore[arg-type]
+        return change if self.movable is None else change * self.movable
+
+    def nearest(self, photo: Tensor, eps: float) -> Candidate:
+        """Give the photo nearest to a changed one (3, H, W) that keeps to norm, limits, whole levels and constraint.
+
+        Where whole levels are wanted under an L2 norm, the change keeps its own size as :meth:`at` does.
+        """
+        change = self.inside(photo - self.grid)
+        if self.norm == "2":
+            size = min(eps, float(change.norm()))
+            return self.at(change, size) if size > 0 else self.start
+        if self.quantize:
+            most = math.floor(eps * 255 + 1e-3)  # 2 levels may come as 1.9999
+            moved = (self.grid * 255).round() + (change * 255).round().clamp(-most, most)
+            moved = clamp(moved / 255, (self.low, self.high))
+        else:
+            moved = self.grid + change.clamp(-eps, eps)
+        if self.constraint is not None:
+            moved = self.constraint.project(self.grid[None], moved[None])[0]
+        return Candidate(moved)
+
     def _single_levels_at(self, eps: float) -> bool:
         """Whether the budget is so small that single levels have to be chosen: below half a level a pixel."""
         few = eps * 255 < 0.5 * self.grid.numel() ** 0.5

@@ -222,7 +222,7 @@ def _not_there(frame: Frame, name: str, column: str, there: Sequence[str]) -> st
 
 def _comparable(name: str) -> Measure:
     one = measure(name)
-    if one.kind in ("median", "largest") or one.of_successes:
+    if one.kind not in ("share", "mean", "clipped mean") or one.of_successes:
         raise InvalidInputError(f"measures: {name!r} cannot be compared in pairs; shares and means can")
     return one
 

@@ -2,15 +2,16 @@
 
 A measure is a share (``success``, ``success-before``, or one that a task adds), or ``mean X``, ``median X``, ``clipped
 mean X`` or ``largest X``, X being a column or a metric (a metric's name alone is its mean); each may end in ``of
-successes``. A cell's unit is the photo: several results of one photo are their mean, or for the largest value, all
-looked at. What one task alone measures stands in :data:`TASK`, and no other module of results knows of it.
+successes``. ``wasserstein X`` and ``energy X`` are distances between the photos' values of ``X-before`` and of X. A
+cell's unit is the photo: several results of one photo are their mean, or for the largest value, all looked at. What one
+task alone measures stands in :data:`TASK`, and no other module of results knows of it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LABELS", "TASK", "Cell", "Measure", "Share", "Split", "TaskMeasures", "known", "measure", "reached"]
 
-Kind = Literal["share", "mean", "median", "clipped mean", "largest"]
+Kind = Literal["share", "mean", "median", "clipped mean", "largest", "wasserstein", "energy"]
 Values = NDArray[np.float64]
-_ESTIMATES: tuple[Kind, ...] = ("mean", "median", "clipped mean", "largest")
+_ESTIMATES: tuple[Kind, ...] = ("mean", "median", "clipped mean", "largest", "wasserstein", "energy")
+_DISTANCES = {"wasserstein": "Wasserstein distance", "energy": "energy distance"}
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,9 @@ LABELS = {
     "ratio": "second / first peak",
     "way": "way (px)",
     "seconds": "time (s)",
+    "score-change": "score change",
+    "relative-gain": "relative gain (+: called better)",
+    "robustness-score": "robustness score R (higher: more robust)",
 }
 """Headings of columns and metrics whose names are not what a reader would call them."""
 
@@ -158,6 +163,11 @@ class Measure:
     of_successes: bool = False
     percent: bool = False
 
+    @property
+    def before(self) -> Measure | None:
+        """Of a distance between two columns the other one, as a measure; None for all else."""
+        return replace(self, column=f"{self.column}-before") if self.kind in _DISTANCES else None
+
     def of(self, data: pl.DataFrame) -> pl.Expr:
         """Express the value of every row, float64: null where the measure does not apply; shares are 0 and 1."""
         import polars as pl
@@ -170,12 +180,14 @@ class Measure:
         kept = pl.col("_measured") & (_reached(data) == 1) if self.of_successes else pl.col("_measured")
         return pl.when(kept).then(value)
 
-    def cell(self, photos: Values) -> Cell:
-        """Estimate from the values of photos (n,): their means, or their largest."""
+    def cell(self, photos: Values, before: Values | None = None) -> Cell:
+        """Estimate from the values of photos (n,): their means, or their largest; of a distance those before, too."""
         from art_crop.bench.statistics import share_of_photos
         from art_crop.metrics.intervals import mean_interval, median_interval
 
         n = len(photos)
+        if self.kind in _DISTANCES:
+            return Cell(n, bare=_distance(self.kind, before, photos))
         if n == 0 or self.kind == "largest":
             return Cell(n, bare=float(photos.max()) if n else None)
         if n == 1 and (self.kind != "share" or photos[0] not in (0, 1)):
@@ -209,7 +221,7 @@ def measure(name: Any) -> Measure:
         InvalidInputError: It is none; the message says which there are, and the nearest.
     """
     text, found = re.subn(r"\s+of successes$", "", name.strip()) if isinstance(name, str) else ("", 0)
-    match = re.fullmatch(r"(?:(clipped mean|mean|median|largest)\s+)?([a-z0-9_.-]+)", text)
+    match = re.fullmatch(r"(?:(clipped mean|mean|median|largest|wasserstein|energy)\s+)?([a-z0-9_.-]+)", text)
     after = " of successes" if found else ""
     if text in _SHARES:
         return Measure(name, _SHARES[text].label + after, "share", text, bool(found), percent=True)
@@ -219,8 +231,18 @@ def measure(name: Any) -> Measure:
         more = f"(X a metric or {', '.join(COLUMNS[:5])}), each with or without 'of successes'"
         raise InvalidInputError(f"values: {name!r} is no measure; {near}allowed: {allowed} {more}")
     kind: Kind = next((one for one in _ESTIMATES if one == match[1]), "mean")
-    label = f"{kind} {LABELS.get(match[2], match[2].replace('_', ' '))}{after}"
+    named = LABELS.get(match[2], match[2].replace("_", " "))
+    label = (f"{_DISTANCES[kind]} of {named}s" if kind in _DISTANCES else f"{kind} {named}") + after
     return Measure(name, label, kind, match[2], bool(found), match[2] in TASK.percent)
+
+
+def _distance(kind: Kind, before: Values | None, after: Values) -> float | None:
+    """Distance of two distributions, by scipy; None without photos."""
+    from scipy.stats import energy_distance, wasserstein_distance
+
+    if before is None or not len(before) or not len(after):
+        return None
+    return float((wasserstein_distance if kind == "wasserstein" else energy_distance)(before, after))
 
 
 def known(data: pl.DataFrame, *names: str) -> list[str]:

@@ -111,6 +111,7 @@ class AttackUse(Record, frozen=True):
     success_oracle: Flag = field(default=False, name="judged")  # it may ask the scored model whether it has succeeded
     ensemble: Texts = ()  # further models whose gradients it takes
     mask: Annotated[Literal["", "band"], Meta(description="a text")] = ""
+    task_options: Table = {}  # of this attack alone, beside and before those of the suite
     params: Table = {}
     grid: Table = {}
     special: Annotated[tuple[Special, ...], Meta(description="a list of tables")] = ()  # later ones win
@@ -165,7 +166,7 @@ class Limits(Record, frozen=True):
     batch: Positive = 8
 
 
-class Setting(Struct, frozen=True):
+class Setting(Struct, frozen=True, omit_defaults=True):  # fields that came later are no part of earlier keys
     """One attack with all its parameters, on one attacked and one scored model; attacked "" is none."""
 
     method: str
@@ -177,6 +178,7 @@ class Setting(Struct, frozen=True):
     mask: str
     params: dict[str, Any]
     seed: int
+    task_options: dict[str, Any] = {}
 
     judged = property(lambda self: self.success_oracle, doc="The earlier name of ``success_oracle``.")
 
@@ -208,6 +210,7 @@ class Suite(Record, frozen=True):
         """
         content: dict[str, Any] = json.loads(canonical(to_builtins(self)))
         later = [(content["data"], "height"), (content, "optional_metrics")]
+        later += [(attack, "task_options") for attack in content["attacks"]]
         for table, name in (*later, *((model, "after_jpeg") for model in content["models"])):
             if not table[name]:
                 del table[name]
@@ -241,4 +244,5 @@ class Suite(Record, frozen=True):
                         if all(known.get(name) == value for name, value in special.when.items()):
                             params = {**params, **special.params}
                     for seed in self.seeds:
-                        yield Setting(use.method, use.plugin, attacked, scored, *shared, params, seed)
+                        own = (params, seed, use.task_options)
+                        yield Setting(use.method, use.plugin, attacked, scored, *shared, *own)

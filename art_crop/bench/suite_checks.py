@@ -72,6 +72,7 @@ def check_suite(suite: Suite, toml: TomlFile) -> None:
     taken: set[tuple[str, str]] = set()
     for i, attack in enumerate(suite.attacks):
         _check_attack(attack, f"attacks[{i}]", tasks, task, toml)
+        _check_task_options(attack, f"attacks[{i}].task_options", suite, toml)
         own = {(attack.method, name) for name in attack.attacked or ("",)}
         if taken & own:
             text = f"{attack.method!r} stands there already for the same models attacked"
@@ -90,6 +91,18 @@ def check_suite(suite: Suite, toml: TomlFile) -> None:
         except InvalidInputError as error:
             key, _, text = str(error).partition(": ")
             raise toml.error(f"tables[{i}].{key}", text) from None
+
+
+def _check_task_options(attack: AttackUse, key: str, suite: Suite, toml: TomlFile) -> None:
+    """Check the options that an attack gives the task; how files are written is the whole suite's affair."""
+    for name in ("jpeg_quality", "survives_jpeg"):
+        if name in attack.task_options:
+            raise toml.error(f"{key}.{name}", "belongs to the whole suite, to the task_options at its top")
+    if attack.task_options:
+        try:
+            load_task(suite.protocol, **{**suite.protocol_options, **attack.task_options})
+        except InvalidInputError as error:
+            raise toml.error(key, str(error)) from None
 
 
 def _check_attack(attack: AttackUse, where: str, tasks: dict[str, str], task: Task, toml: TomlFile) -> None:

@@ -96,16 +96,32 @@ class Summary:
 
     @cached_property
     def _task(self) -> Any:
+        return self._task_with({})
+
+    def _task_with(self, options: Any) -> Any:
+        """The suite's task, with options that an attack gives it; None where it is not known here."""
         own = self.info.suite_content.get("protocol_options")
+        both = [some for some in (own, options) if isinstance(some, Mapping)]
         try:
-            return load_task(str(self.info.suite_content.get("protocol")), **(own if isinstance(own, Mapping) else {}))
+            return load_task(
+                str(self.info.suite_content.get("protocol")), **{key: one[key] for one in both for key in one}
+            )
         except (ArtCropError, TypeError):
             return None
 
     @property
     def reached(self) -> str:
         """What it means that an attack reached its goal; "" where the task is not known here."""
-        return "" if self._task is None else str(self._task.reached())
+        if self._task is None:
+            return ""
+        found: dict[str, list[str]] = {}
+        attacks = self.info.suite_content.get("attacks", ())
+        for attack in attacks if isinstance(attacks, (list, tuple)) else ():
+            if isinstance(attack, Mapping) and attack.get("task_options"):
+                task = self._task_with(attack["task_options"])
+                found.setdefault("" if task is None else task.reached(), []).append(str(attack.get("method", "")))
+        own = [f"For {', '.join(methods)}: {sentence}" for sentence, methods in found.items() if sentence]
+        return " ".join([str(self._task.reached()), *own])
 
     @property
     def versions(self) -> str:

@@ -41,7 +41,8 @@ def check_table(
     for name in values:
         one = measure(name)
         if metrics is not None and one.kind != "share":
-            _check_known("values", one.column, (*metrics, *COLUMNS), f" in {name!r}; no result will have it")
+            for column in (one.column, *([one.before.column] if one.before is not None else [])):
+                _check_known("values", column, (*metrics, *COLUMNS), f" in {name!r}; no result will have it")
     paper = spec.get("paper", {})
     if not isinstance(paper, Mapping):
         raise InvalidInputError(f"paper: a table of rows is needed, not {paper!r}")

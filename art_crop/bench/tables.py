@@ -84,15 +84,21 @@ class Group(NamedTuple):
 
 def grouped(data: pl.DataFrame, keys: Sequence[str], measures: Sequence[tuple[Measure, pl.Expr]]) -> Iterator[Group]:
     """Estimate measures, each with the expression of its rows' values, for every combination of ``keys``, in order."""
-    names = [f"_{k}" for k in range(len(measures))]
-    values = data.select(*keys, "_photo", "_failed", **{f"_{k}": values for k, (_, values) in enumerate(measures)})
-    largest = {name for name, (one, _) in zip(names, measures, strict=True) if one.kind == "largest"}
+    others = {f"_{k}_before": one.before for k, (one, _) in enumerate(measures) if one.before is not None}
+    names = [*(f"_{k}" for k in range(len(measures))), *others]
+    wanted = {f"_{k}": values for k, (_, values) in enumerate(measures)}
+    wanted |= {name: one.of(data) for name, one in others.items()}
+    values = data.select(*keys, "_photo", "_failed", **wanted)
+    largest = {f"_{k}" for k, (one, _) in enumerate(measures) if one.kind == "largest"}
     means = [pl.col(name).max() if name in largest else pl.col(name).mean() for name in names]
     photos = values.group_by(*keys, "_photo", maintain_order=True).agg(*means, pl.col("_failed").sum())
     failed = {"_photos": (pl.col("_failed") > 0).sum(), "_rows": pl.col("_failed").sum()}
     cells = photos.group_by(*keys, maintain_order=True).agg(pl.col(names).drop_nulls(), **failed)
     for row in cells.sort(*keys, nulls_last=True).iter_rows(named=True):
-        found = tuple(one.cell(np.array(row[f"_{k}"], np.float64)) for k, (one, _) in enumerate(measures))
+        found = tuple(
+            one.cell(np.array(row[f"_{k}"], np.float64), np.array(row.get(f"_{k}_before") or [], np.float64))
+            for k, (one, _) in enumerate(measures)
+        )
         yield Group(tuple(row[key] for key in keys), found, row["_photos"], row["_rows"])
 
 

@@ -142,6 +142,12 @@ class SuiteWorker:
             self._models[name] = self._load(self.suite.model(name))
         return self._models[name]
 
+    def task_of(self, setting: Setting) -> Any:
+        """The task, with the options that the setting has of its own."""
+        if not setting.task_options:
+            return self.task
+        return load_task(self.suite.protocol, **{**self.suite.protocol_options, **setting.task_options})
+
     def _load(self, use: ModelUse) -> Any:
         options = {"device": self.recipe.device, **use.options}
         for given in (use.name, use.plugin):
@@ -196,16 +202,16 @@ class SuiteWorker:
         if self._attack is not None and self._attack[0] == setting:
             return self._attack[1]
         kind = load_attack(setting.plugin)
-        known = list(getattr(kind, "attack_params", []))
+        known, task = list(getattr(kind, "attack_params", [])), self.task_of(setting)
         where, params = self._where(setting), dict(setting.params)
         for name in params:
             if name not in known:
                 raise _unknown(where, name, setting.plugin, known)
-        for option, name in self.task.params.items():
+        for option, name in task.params.items():
             if name in params:
                 raise InvalidInputError(f"{where}: {name} is an option of the task ({option}), no parameter here")
             if name in known:
-                params[name] = self.task.options[option]
+                params[name] = task.options[option]
         if "seed" in known:
             params["seed"] = setting.seed
         scored = self.model(setting.scored)  # objectives are on its scale
@@ -294,7 +300,7 @@ class SuiteWorker:
         scored, keep = self.model(setting.scored), self.recipe.keep_images
         rule, photo = (data.selection, data.selection_options), one.photo
         one.sample = Sample(pixels, output, scored, *rule, keep, name=photo.name, label=photo.label)
-        one.target = self.task.target(one.sample)
+        one.target = self.task_of(setting).target(one.sample)
 
     def _change(self, group: Sequence[_Work], setting: Setting) -> None:
         """Run the attack on photos of one size."""
@@ -311,7 +317,7 @@ class SuiteWorker:
             options["mask"] = band_mask(regions, pixels.shape[1:3])
         start = time.perf_counter()
         try:
-            adversarial = np.asarray(attack.generate(x, self.task.y(targets), **options), np.float64)
+            adversarial = np.asarray(attack.generate(x, self.task_of(setting).y(targets), **options), np.float64)
         finally:
             for one in group:
                 one.row["seconds"] = (time.perf_counter() - start) / len(group)
@@ -329,11 +335,12 @@ class SuiteWorker:
         assert one.target is not None
         assert one.changed is not None
         encoded = self._encoded(one.changed, one.coefficients)
-        scored, objective = self.model(setting.scored), self.task.objective([one.target])
+        scored, task = self.model(setting.scored), self.task_of(setting)
+        objective = task.objective([one.target])
         verified = verify(scored, objective, encoded)
         pixels, decoded, row = one.sample.pixels, encoded.decoded, one.row
         change = _change_of(pixels, decoded)
-        outcome = self.task.outcome(one.sample, one.target, verified.output, change)
+        outcome = task.outcome(one.sample, one.target, verified.output, change)
         metrics = {
             **{name: float(of) for name, of in outcome.metrics.items()},
             **{name: float(of(pixels, decoded)) for name, of in self.metrics.items()},

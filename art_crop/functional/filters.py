@@ -1,4 +1,4 @@
-"""Gaussian filters on batches of photos, for smoothing gradients and noise and for differences of scales."""
+"""Filters on batches of photos: Gaussian, for gradients, noise and differences of scales, and spatial activity."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["gaussian_blur"]
+__all__ = ["gaussian_blur", "spatial_activity"]
 
 TRUNCATE = 4.0
 """Where the kernel ends, in standard deviations, as in scipy.ndimage."""
 LONG = 48
 """Kernels of more taps are applied by Fourier transforms: as fast from there on, on a CPU."""
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of R, G and B in luma (ITU-R BT.601)."""
 
 
 def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
@@ -29,6 +31,31 @@ def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
     if sigma <= 0:
         return x
     return _along(_along(x, sigma, -1), sigma, -2)
+
+
+def spatial_activity(x: Tensor) -> Tensor:
+    """Compute how much goes on about each pixel, from 0 to 1 (Korhonen and You, QoEVMA 2022).
+
+    It is the size of the luma's Sobel gradient, 0 at the border's pixels, divided by its largest value in the photo,
+    and of that the largest value in a window of 5x5 pixels without its corners. A photo of one colour has 1 everywhere.
+
+    Args:
+        x: Photos (N, 3, H, W), RGB, of any range; at least 3x3 pixels, or the answer is 1 everywhere.
+
+    Returns:
+        (N, 1, H, W).
+    """
+    luma = torch.einsum("c,nchw->nhw", torch.tensor(LUMA, dtype=x.dtype, device=x.device), x)[:, None]
+    if min(x.shape[-2:]) < 3:
+        return torch.ones_like(luma)
+    across = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]], dtype=x.dtype, device=x.device)
+    slopes = F.conv2d(luma, torch.stack([across, across.T])[:, None])
+    size = F.pad(slopes.norm(dim=1, keepdim=True), (1, 1, 1, 1))
+    largest = size.amax((-2, -1), keepdim=True)
+    # Sobel's answers for one colour are not quite 0 in floating point.
+    size = torch.where(largest > 1e-5 * luma.abs().amax((-2, -1), keepdim=True), size / largest.clamp_min(1e-30), 1.0)
+    wide, high = F.max_pool2d(size, (3, 5), 1, (1, 2)), F.max_pool2d(size, (5, 3), 1, (2, 1))
+    return torch.maximum(wide, high)
 
 
 def _along(x: Tensor, sigma: float, axis: int) -> Tensor:

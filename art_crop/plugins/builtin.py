@@ -104,6 +104,61 @@ def art_crop_attacks() -> Iterable[AttackSpec]:
             summary="Carlini and Wagner's attack in L2, the change weighted by where people look",
             licence="MIT",
         ),
+        AttackSpec(
+            name="i-fgsm",
+            target="art_crop.attacks.iterative_fgsm:IterativeFGSM",
+            summary="I-FGSM: steps along the gradient's sign, clipped to the budget",
+            licence="MIT",
+        ),
+        AttackSpec(
+            name="mi-fgsm",
+            target="art_crop.attacks.iterative_fgsm:MomentumIterativeFGSM",
+            summary="MI-FGSM: I-FGSM with momentum (Dong et al. 2018)",
+            licence="MIT",
+        ),
+        AttackSpec(
+            name="ami-fgsm",
+            target="art_crop.attacks.iterative_fgsm:AdaptiveMomentumIterativeFGSM",
+            summary="AMI-FGSM: the step follows from the number of iterations",
+            licence="MIT",
+        ),
+        AttackSpec(
+            name="korhonen-you",
+            target="art_crop.attacks.iterative_fgsm:SpatialActivityFGSM",
+            summary="I-FGSM whose steps are weighted by spatial activity (Korhonen and You 2022)",
+            licence="MIT",
+        ),
+        AttackSpec(
+            name="madc",
+            target="art_crop.attacks.maximum_differentiation:MaximumDifferentiation",
+            summary="maximum differentiation: best or worst score at a fixed squared error",
+            licence="MIT",
+        ),
+        AttackSpec(
+            name="universal-perturbation",
+            target="art_crop.attacks.universal_perturbation:UniversalPerturbation",
+            summary="one perturbation for all photos, trained on others, that moves a score",
+            task="quality",
+            licence="MIT",
+        ),
+        AttackSpec(
+            name="unsharp-mask",
+            target="art_crop.attacks.photo_edits:UnsharpMask",
+            summary="control: sharpening, which knows no objective",
+            licence="MIT",
+        ),
+        AttackSpec(
+            name="contrast-change",
+            target="art_crop.attacks.photo_edits:ContrastChange",
+            summary="control: contrast times a factor, which knows no objective",
+            licence="MIT",
+        ),
+        AttackSpec(
+            name="jpeg-compression",
+            target="art_crop.attacks.photo_edits:JPEGCompression",
+            summary="control: a JPEG of a quality, which knows no objective",
+            licence="MIT",
+        ),
     )
 
 

@@ -15,7 +15,11 @@ from art_crop.estimators import BlackBoxSaliencyRegressor
 from art_crop.geometry import Region
 
 REGION = Region(0.5, 0.5, 0.75, 1)
-ATTACKS = [one.name for one in art_crop.list_plugins() if one.kind == "attack" and one.distribution == "art-crop"]
+ATTACKS = [
+    one.name
+    for one in art_crop.list_plugins()
+    if one.kind == "attack" and one.distribution == "art-crop" and one.task in ("", "saliency")
+]
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 UNMASKED = "dct-quantization", "sensitivity-carlini-l2"
 """Change whole blocks, or weight pixels otherwise: they refuse a mask."""

@@ -206,12 +206,14 @@ HASHES = {
     "fixed_budget": "192f1630206d9b19417726c385d74f96",
     "icip2022_table1_2": "90fcb4f07959f52c75af9a58b4e9c928",
     "jpeg": "bf2a922bab8e211bd657c883ebaa3cdf",
+    "quality_robustness": "ff5a643fde9b21a5f5bdd5305f1a4ab9",
     "minimal": "1fa96033a1fa581a712804fe3bfe97a2",
     "smoke": "2c29b6c4b33d3b460342ab99a0b72049",
     "transfer": "99b9a92f50928b3b232d2dcb5b6d7345",
     "transfer_to_attention_center": "2e578a2882b2b8516bc926ce4af83105",
 }
 """Of the shipped suites, shortened: results that were computed with version 0.1 belong to them."""
+OURS = ("gaze-lite", "gaze-lite-human", "quality-lite", "fastgaze")
 
 
 @pytest.mark.parametrize("name", sorted(HASHES))
@@ -222,8 +224,9 @@ def test_results_of_shipped_suites_stay_theirs(name: str, monkeypatch: pytest.Mo
     from art_crop.plugins.specs import ModelSpec
 
     def found(kind: Any, name: str) -> Entry:
-        spec = ModelSpec(name=name, target="none:none", summary="one", task="saliency")
-        return Entry(spec, "art-crop-tflite", "1") if kind == "model" else find(kind, name)
+        if kind != "model" or name in OURS:
+            return find(kind, name)
+        return Entry(ModelSpec(name=name, target="none:none", summary="one", task="saliency"), "art-crop-tflite", "1")
 
     monkeypatch.setattr(suite_checks, "find", found)  # models of a plugin that need not be installed
     monkeypatch.setattr(suite_file, "missing", lambda names: [])
@@ -312,6 +315,41 @@ def test_a_height_needs_a_width_and_survival_needs_qualities(tmp_path: Path) -> 
     for wrong in ("[0]", "[75, 75]", "75"):
         with pytest.raises(SuiteError, match="survives_jpeg"):
             suite(tmp_path, survives.replace("[75]", wrong))
+
+
+SCORES = """
+name = "mine"
+task = "score"
+attacked = ["quality-lite"]
+scored = ["quality-lite"]
+task_options = { towards = "better", jpeg_quality = 90 }
+[models.quality-lite]
+[[attack]]
+method = "up"
+plugin = "i-fgsm"
+[[attack]]
+method = "down"
+plugin = "i-fgsm"
+task_options = { towards = "worse" }
+"""
+
+
+def test_an_attack_may_be_given_another_option_of_the_task(tmp_path: Path) -> None:
+    found = suite(tmp_path, SCORES)
+    assert [setting.task_options for setting in found.settings()] == [{}, {"towards": "worse"}]
+    up, down = found.resolved()["attacks"]
+    assert "task_options" not in up, "suites that do not use it keep their hash"
+    assert down["task_options"] == {"towards": "worse"}
+    assert suite(tmp_path, SCORES.replace('"worse"', '"better"')).sha256 != found.sha256
+    for new, words in (
+        ('towards = "up"', r"attack\[1\].task_options: towards"),
+        ("above = 5", r"attack\[1\].task_options: .*exactly one"),
+        ("beneath = 5", r"attack\[1\].task_options: 'beneath'"),
+        ("jpeg_quality = 50", r"attack\[1\].task_options.jpeg_quality: belongs to the whole suite"),
+        ("survives_jpeg = [75]", r"attack\[1\].task_options.survives_jpeg: belongs to the whole suite"),
+    ):
+        with pytest.raises(SuiteError, match=words):
+            suite(tmp_path, SCORES.replace('towards = "worse"', new))
 
 
 def test_a_model_after_jpeg_is_another_model(tmp_path: Path) -> None:

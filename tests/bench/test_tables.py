@@ -121,6 +121,28 @@ def test_the_largest_change_shows_that_budgets_hold(tmp_path: Path, synthetic: A
     assert measure("largest l2").text(10.004) == "10.004"
 
 
+def test_distances_of_scores_before_and_after_are_scipys(tmp_path: Path, synthetic: Any) -> None:
+    """A photo counts once, with the mean over its seeds; one that failed on neither side."""
+    random = np.random.default_rng(0)
+    before, after = random.uniform(0, 100, 12), random.uniform(0, 100, (12, 2))
+    rows = [
+        synthetic.row(i, seed=seed, metrics={"score-before": before[i], "score": after[i, seed]})
+        for i in range(12)
+        for seed in (0, 1)
+    ]
+    rows += [synthetic.row(12, error="no memory", error_kind="attack")]
+    frame = read(tmp_path, synthetic, rows)
+    for name, expected in (("wasserstein", stats.wasserstein_distance), ("energy", stats.energy_distance)):
+        cell = cell_of(frame, f"{name} score")
+        assert (cell.n, cell.interval) == (12, None)
+        assert cell.value == pytest.approx(expected(before, after.mean(1)))
+    assert cell_of(frame, "wasserstein psnr").value is None, "no row has psnr-before"
+    assert measure("energy score").label == "energy distance of scores"
+    check_table({"values": ["wasserstein score"]}, ["score", "score-before"])
+    with pytest.raises(InvalidInputError, match="'score-before' is not known here"):
+        check_table({"values": ["wasserstein score"]}, ["score"])
+
+
 def test_a_mean_of_one_photo_claims_no_interval(tmp_path: Path, synthetic: Any) -> None:
     frame = read(tmp_path, synthetic, [synthetic.row(0, seed=s, l2=4.0 + s, success=s == 0) for s in (0, 1)])
     for name in ("mean l2", "median l2"):

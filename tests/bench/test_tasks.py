@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -120,7 +121,39 @@ class TestScore:
         with pytest.raises(NotMeasured, match="not on the model's scale"):
             task.target(high)
 
-    @pytest.mark.parametrize("options", [{}, {"below": 1, "above": 2}, {"below": "low"}, {"change": 0}, {"beneath": 1}])
+    @pytest.mark.parametrize(("towards", "higher", "side"), [
+        ("better", True, "above"), ("worse", True, "below"), ("better", False, "below"), ("worse", False, "above"),
+    ])  # fmt: skip
+    def test_as_far_as_it_goes_to_the_end_of_the_models_own_scale(self, towards: str, higher: bool, side: str) -> None:
+        task = art_crop.load_task("score", towards=towards)
+        before = sample(torch.tensor([5.0]), estimator={"score_range": (1.0, 10.0), "higher_is_better": higher})
+        target = task.target(before)
+        assert (target.y, task.objective([target]).direction) == ((10.0, side) if side == "above" else (1.0, side))
+        outcome = task.outcome(before, target, torch.tensor([9.0]), CHANGE)
+        assert not outcome.success
+        # By hand, on a scale from 0 to 1 where 1 is best: 4/9 -> 8/9, or where lower is better 5/9 -> 1/9.
+        first, gain = (4 / 9, 4 / 9) if higher else (5 / 9, -4 / 9)
+        assert outcome.metrics == {
+            "score": 9.0,
+            "score-before": 5.0,
+            "score-change": 4.0,
+            "relative-gain": pytest.approx(gain / (first + 1)),
+            "robustness-score": pytest.approx(math.log10(max(4 / 9, 5 / 9) / (4 / 9)), abs=1e-5),
+        }
+        assert ("best" if towards == "better" else "worst") in task.reached()
+        endless = sample(torch.tensor([5.0]))
+        with pytest.raises(NotMeasured, match="not on the model's scale"):
+            task.target(endless)
+
+    def test_scores_off_the_scale_have_no_robustness_score(self) -> None:
+        task = art_crop.load_task("score", below=4.0)
+        for estimator in ({"score_range": (1.0, 10.0)}, {}):
+            before = sample(torch.tensor([10.5]), estimator=estimator)
+            metrics = task.outcome(before, task.target(before), torch.tensor([3.0]), CHANGE).metrics
+            assert set(metrics) == {"score", "score-before", "score-change"}
+
+    @pytest.mark.parametrize("options", [{}, {"below": 1, "above": 2}, {"below": "low"}, {"change": 0}, {"beneath": 1},
+                                         {"towards": "up"}, {"towards": "better", "change": 1}])  # fmt: skip
     def test_bad_options(self, options: dict[str, Any]) -> None:
         with pytest.raises(InvalidInputError):
             art_crop.load_task("score", **options)

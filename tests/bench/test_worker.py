@@ -191,6 +191,57 @@ task_options = { survives_jpeg = [95, 5] }""",
             assert row["attacked"] == "behind"
 
 
+def test_scores_go_up_and_down_in_one_suite(tmp_path: Path) -> None:
+    """Attacks with options of the task of their own; what the rows say is what the model says of the written files."""
+    text = """
+name = "both"
+task = "score"
+metrics = ["psnr"]
+attacked = ["quality-lite"]
+scored = ["quality-lite"]
+task_options = { towards = "better" }
+[data]
+dataset = "scikit-image"
+width = 96
+selection = "all"
+[models.quality-lite]
+[[attack]]
+method = "up"
+plugin = "mi-fgsm"
+params = { norm = "inf", eps = 0.0157, max_iter = 3 }
+[[attack]]
+method = "down"
+plugin = "mi-fgsm"
+task_options = { towards = "worse" }
+params = { norm = "inf", eps = 0.0157, max_iter = 3 }
+[[attack]]
+method = "sharpened"
+plugin = "unsharp-mask"
+attacked = []
+[[table]]
+values = ["mean score-change", "mean robustness-score", "wasserstein score"]
+"""
+    path, out = tmp_path / "both.toml", tmp_path / "run"
+    path.write_text(text)
+    done = bench.run(path, out=out, limit=2, device="cpu", progress=False, keep_images=True)
+    assert (done.summary.done, done.summary.failed) == (6, 0)
+    quality = art_crop.load_model("quality-lite", device="cpu")
+    for (_, method), row in rows(out).items():
+        metrics = dict(row["metrics"])
+        before, after = (quality.predict_file(out / row[name]) for name in ("original", "image"))
+        assert metrics["score-change"] == pytest.approx(after - before, abs=0.01)
+        sign = {"up": 1, "down": -1}.get(method, 0)
+        assert sign * metrics["score-change"] >= 0
+        assert sign * metrics["relative-gain"] >= 0
+        assert sign == 0 or row["linf"] == pytest.approx(4 / 255)
+    report = bench.report(done)
+    page = report.html.read_text("utf-8")
+    assert (
+        "is the best that there is. For down: “Reached” means that the score of the written file is the worst" in page
+    )
+    assert "Wasserstein distance of scores" in report.markdown.read_text("utf-8")
+
+
 def test_files_whose_coefficients_an_attack_chooses_are_written_as_they_are(tmp_path: Path) -> None:
     """What the row says is of that file, decoded by Pillow; encoders may have a subsampling of their own."""
     import io

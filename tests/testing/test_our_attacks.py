@@ -239,6 +239,54 @@ class TestCarliniAndWagnerOnClassifiers(TestSensitivityOnQuality):
     options = {"max_iter": 8, "sensitivity": "uniform", "initial_const": 1.0}
 
 
+class TestIterativeFGSM(OnOtherTasks):
+    named, victim = "i-fgsm", "quality"
+    options = {"norm": "inf", "eps": 4 / 255}
+    budgets = (2 / 255, 0.05)
+
+
+class TestMomentum(TestIterativeFGSM):
+    named = "mi-fgsm"
+    bad_parameters = {"decay": (-0.1, "1"), "eps_step": (0.0,)}
+
+
+class TestMomentumInL2(OnOtherTasks):
+    named, victim = "mi-fgsm", "quality"
+
+
+class TestAdaptiveMomentum(TestIterativeFGSM):
+    named = "ami-fgsm"
+
+
+class TestSpatialActivityOnClassifiers(TestIterativeFGSM):
+    named, victim = "korhonen-you", "classifier"
+
+
+class TestMaximumDifferentiation(OnOtherTasks):
+    named, victim = "madc", "quality"
+
+
+class TestUniversalPerturbation(TestIterativeFGSM):
+    named = "universal-perturbation"
+    options = {"norm": "inf", "eps": 4 / 255, "max_iter": 3}
+    bad_parameters = {"photos": (3, [3], [np.zeros((4, 4), np.uint8)])}
+
+
+class TestSharpening(TestIterativeFGSM):
+    named = "unsharp-mask"
+    bad_parameters = {"sigma": (0.0, "1"), "amount": ("much", float("nan"))}
+
+
+class TestContrast(TestIterativeFGSM):
+    named = "contrast-change"
+    bad_parameters = {"factor": (-1.0, None)}
+
+
+class TestJPEG(TestIterativeFGSM):
+    named = "jpeg-compression"
+    bad_parameters = {"quality": (0, 101, 90.5)}
+
+
 @pytest.mark.parametrize("named", ["saliency-peak-fgm", *ON_ANYTHING])
 def test_an_estimator_of_arts_own_is_refused_with_what_is_taken_instead(named: str) -> None:
     plain = PyTorchClassifier(
