@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from art_crop.errors import DownloadError, WeightsError
+from art_crop.models.files import read_state
 from art_crop.models.weights import file_sha256
 
-__all__ = ["load_weights", "published", "read_state"]
-
-
-def read_state(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name.
-
-    Files are ``.safetensors`` or torch's own (read with ``weights_only=True``), which hold a state dict, or a dict with
-    one under ``state_dict`` or ``model``. The prefix ``module.``, which ``nn.DataParallel`` adds, is taken off.
-
-    Raises:
-        WeightsError: The file cannot be read, holds more than data, or holds no state dict.
-    """
-    path = Path(path).expanduser()
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: Any = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"weights: {path} is no plain weight file: it holds more than tensors and numbers, or is damaged; "
-            "nothing of it was run"
-        ) from error
-    except Exception as error:  # torch and safetensors raise their own kinds for damaged files
-        raise WeightsError(f"weights: {path} cannot be read: {_first_line(error)}") from error
-    if isinstance(content, Mapping):
-        content = next((content[k] for k in ("state_dict", "model") if isinstance(content.get(k), Mapping)), content)
-    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        raise WeightsError(f"weights: {path} holds no state dict (names with tensors)")
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
+__all__ = ["load_weights", "published"]
 
 
 def load_weights(network: nn.Module, path: str | Path, nb_classes: int) -> str:
@@ -53,7 +20,7 @@ def load_weights(network: nn.Module, path: str | Path, nb_classes: int) -> str:
 
     Args:
         network: The network, made for ``nb_classes`` classes; it is changed.
-        path: A file that :func:`read_state` reads.
+        path: A file that :func:`art_crop.models.files.read_state` reads.
         nb_classes: For the error message.
 
     Returns:
