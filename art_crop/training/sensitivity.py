@@ -120,7 +120,7 @@ def osie_parts(root: str | Path | None, long_side: int = LONG_SIDE, *, progress:
     items = [*learnt, *validation, *osie.held_out]
     seen = [_seen(net, item) for item in (items if progress is None else progress(items, len(items)))]
     levels, maps = (torch.stack(column) for column in zip(*seen, strict=True))
-    sizes = (len(learnt), len(validation), len(osie.held_out))
+    sizes = [len(learnt), len(validation), len(osie.held_out)]
     return Parts(
         *(SeenPhotos(*both) for both in zip(torch.split(levels, sizes), torch.split(maps, sizes), strict=True))
     )
