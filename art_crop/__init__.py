@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     @overload
     def load_model(
-        name: Literal["gaze-lite", "gaze-lite-human", "fastgaze"], **kwargs: Any
+        name: Literal["gaze-lite", "gaze-lite-human", "fcn-vgg16-sensitivity", "fastgaze"], **kwargs: Any
     ) -> PyTorchSaliencyRegressor: ...
     @overload
     def load_model(name: Literal["quality-lite"], **kwargs: Any) -> PyTorchQualityRegressor: ...

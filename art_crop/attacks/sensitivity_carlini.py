@@ -33,6 +33,7 @@ from art_crop.errors import InvalidInputError
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.estimators.torch_estimator import TorchEstimator
 from art_crop.metrics import MetricRecord
+from art_crop.models.sensitivity import FCNVGG16
 
 __all__ = ["SENSITIVITY_L2", "SensitivityCarliniL2", "sensitivity_l2"]
 
@@ -64,8 +65,10 @@ class SensitivityCarliniL2(PhotoAttack):
     Args:
         estimator: The source model, a white box of any task, with photos in [0, 1].
         sensitivity: Where changes are seen: the name of a saliency model or the model itself, whose density, divided by
-            its peak, is taken; a function of photos (N, 3, H, W), a tensor in [0, 1], to maps (N, h, w) in [0, 1]; or
-            ``"uniform"``: 1 everywhere, Carlini and Wagner's own attack.
+            its peak, is taken; ``"fcn-vgg16-sensitivity"``, the paper's own network, or an estimator of it, whose map
+            is taken as it is (``art-crop train-sensitivity`` makes its weights); a function of photos (N, 3, H, W), a
+            tensor in [0, 1], to maps (N, h, w) in [0, 1]; or ``"uniform"``: 1 everywhere, Carlini and Wagner's own
+            attack.
         floor: Least sensitivity of a pixel: nowhere may the change be free.
         alpha: The paper's weight, held fixed instead of the search for c.
         confidence: kappa, by how much the objective should be met, in units of its loss.
@@ -291,7 +294,9 @@ def _maps_of(sensitivity: Any) -> Callable[[Tensor], Tensor] | None:
 
         def density(photos: Tensor) -> Tensor:
             output = model.output(model.to_array(photos))
-            raw = output.saliency.float()
+            raw: Tensor = output.saliency.float()
+            if isinstance(model.model, FCNVGG16):
+                return raw  # in [0, 1] already, and no density
             raw = (raw - raw.flatten(1).amax(1)[:, None, None]).exp() if output.log_density else raw.clamp_min(0)
             peak: Tensor = raw / raw.flatten(1).amax(1).clamp_min(1e-30)[:, None, None]
             return peak

@@ -25,6 +25,7 @@ from art_crop.cli import models as models_command
 from art_crop.cli import plugins as plugins_command
 from art_crop.cli import protect as protect_command
 from art_crop.cli import train_quality as train_quality_command
+from art_crop.cli import train_sensitivity as train_sensitivity_command
 from art_crop.cli.console import BAD_INPUT, FAILED, err
 from art_crop.errors import PluginWarning
 from art_crop.process import prepare_process, temporary_folder
@@ -91,6 +92,7 @@ for name, module in (
     ("protect", protect_command),
     ("plugins", plugins_command),
     ("train-quality", train_quality_command),
+    ("train-sensitivity", train_sensitivity_command),
 ):
     function = getattr(module, name.replace("-", "_"))
     app.command(name, epilog=module.EXAMPLES, help=_prose(function))(function)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from art_crop.errors import WeightsError
 from art_crop.estimators.quality import PyTorchQualityRegressor
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.models.cropper import Cropper
@@ -15,9 +17,11 @@ from art_crop.models.fastgaze import load_fastgaze
 from art_crop.models.gaze_lite import EMBEDDED, Head, load_gaze_lite
 from art_crop.models.quality_lite import EMBEDDED as EMBEDDED_QUALITY
 from art_crop.models.quality_lite import load_quality_lite
+from art_crop.models.sensitivity import NAME as SENSITIVITY
+from art_crop.models.sensitivity import load_fcn_vgg16
 from art_crop.models.weights import FASTGAZE, file_sha256, locate
 
-__all__ = ["fastgaze", "gaze_lite", "gaze_lite_human", "quality_lite"]
+__all__ = ["fastgaze", "fcn_vgg16_sensitivity", "gaze_lite", "gaze_lite_human", "quality_lite"]
 
 
 def _cropper(network: nn.Module, jpeg_quality: int | None) -> Cropper:
@@ -82,4 +86,29 @@ def quality_lite(*, weights: str | Path | None = None, **kwargs: Any) -> PyTorch
     network = load_quality_lite(path).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     estimator = PyTorchQualityRegressor(network, score_range=(0.0, 100.0), **kwargs)
     estimator.name, estimator.weights_sha256 = "quality-lite", file_sha256(path)
+    return estimator
+
+
+def fcn_vgg16_sensitivity(*, weights: str | Path | None = None, **kwargs: Any) -> PyTorchSaliencyRegressor:
+    """The sensitivity network of paper 004: where people see a change of a photo, maps (N, H, W) in [0, 1].
+
+    Args:
+        weights: A file that ``art-crop train-sensitivity`` made; default: the one that the environment variable
+            ART_CROP_SENSITIVITY names. None come with the package.
+        **kwargs: As for :class:`~art_crop.estimators.saliency.PyTorchSaliencyRegressor`.
+
+    Raises:
+        WeightsError: No weights named, or malformed ones.
+        MissingDependencyError: torchvision is missing or does not fit torch.
+    """
+    named = weights if weights is not None else os.environ.get("ART_CROP_SENSITIVITY")
+    if not named:
+        raise WeightsError(
+            f"weights: {SENSITIVITY} comes without any: make them with `art-crop train-sensitivity`, and give "
+            "weights=path or set ART_CROP_SENSITIVITY"
+        )
+    path = Path(named).expanduser()
+    network = load_fcn_vgg16(path).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    estimator = PyTorchSaliencyRegressor(network, **kwargs)
+    estimator.name, estimator.weights_sha256 = SENSITIVITY, file_sha256(path)
     return estimator

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from art_crop.errors import WeightsError
 from art_crop.models.files import read_bytes
 
-__all__ = ["Residual", "conv", "fold_batch_norm", "load_weights", "save_weights"]
+__all__ = ["Residual", "conv", "fold_batch_norm", "load_weights", "read_metadata", "save_weights"]
 
 MAX_BYTES = 16 * 2**20
 Network = TypeVar("Network", bound=nn.Module)
@@ -77,21 +77,22 @@ def save_weights(net: nn.Module, path: str | Path, metadata: dict[str, object]) 
     write_atomic(path, save(tensors, metadata={"art_crop": json.dumps(metadata, sort_keys=True)}))
 
 
-def load_weights(net: Network, path: str | Path, name: str) -> Network:
+def load_weights(net: Network, path: str | Path, name: str, *, max_bytes: int = MAX_BYTES) -> Network:
     """Fill a network, which may be on the meta device, from a safetensors file.
 
     Args:
         net: The network.
         path: The file.
         name: What the weights are called in messages.
+        max_bytes: Longest file that is read.
 
     Raises:
-        WeightsError: Missing, larger than 16 MiB, not safetensors, or tensors of other names, shapes or types.
+        WeightsError: Missing, longer than that, not safetensors, or tensors of other names, shapes or types.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    data = read_bytes(path, MAX_BYTES)
+    data = read_bytes(path, max_bytes)
     try:
         tensors = load(data)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
@@ -110,3 +111,19 @@ def load_weights(net: Network, path: str | Path, name: str) -> Network:
             raise WeightsError(f"{path}: {key} holds values that are not finite")
     net.load_state_dict(tensors, assign=True)
     return net.eval()
+
+
+def read_metadata(path: str | Path) -> dict[str, object]:
+    """Read what :func:`save_weights` wrote beside the tensors; empty where there is nothing of it.
+
+    Raises:
+        WeightsError: Missing, or not safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(Path(path), "np") as file:
+            about = json.loads((file.metadata() or {}).get("art_crop", "{}"))
+    except (SafetensorError, ValueError, OSError) as error:
+        raise WeightsError(f"{path} is not a safetensors file: {error}") from error
+    return about if isinstance(about, dict) else {}

@@ -34,6 +34,13 @@ def art_crop_models() -> Iterable[ModelSpec]:
             weights="embedded",
         ),
         ModelSpec(
+            name="fcn-vgg16-sensitivity",
+            target=f"{_ESTIMATORS}:fcn_vgg16_sensitivity",
+            summary="where people see changes, VGG-16 (paper 004); weights=path of what train-sensitivity made",
+            task="saliency",
+            requirements=("torchvision>=0.19",),
+        ),
+        ModelSpec(
             name="quality-lite",
             target=f"{_ESTIMATORS}:quality_lite",
             summary="embedded image-quality model: 0 to 100 for blur, JPEG, noise and other distortions",

@@ -4,6 +4,7 @@ and an average of the weights.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import pickle
@@ -16,7 +17,7 @@ import torch
 from art_crop.errors import InvalidInputError
 from art_crop.images import write_atomic
 
-__all__ = ["average_weights", "keep", "loaded", "resume", "warmed_cosine"]
+__all__ = ["average_weights", "keep", "loaded", "resume", "warmed_cosine", "weights_digest"]
 
 
 def warmed_cosine(optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
@@ -73,3 +74,13 @@ def resume(path: Path | None, identity: dict[str, Any], parts: Sequence[Any]) ->
     for part, state in zip(parts, states, strict=True):
         part.load_state_dict(state)
     return done
+
+
+def weights_digest(net: torch.nn.Module | None) -> str:
+    """Name the weights that a run begins with; empty for a random start."""
+    if net is None:
+        return ""
+    digest = hashlib.sha256()
+    for value in net.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

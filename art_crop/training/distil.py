@@ -10,7 +10,6 @@ low.
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from art_crop.checks import check_int, check_number
 from art_crop.errors import InvalidInputError
 from art_crop.models.fastgaze import MEANS
 from art_crop.models.gaze_lite import GazeLiteNet, fold_batch_norm
-from art_crop.training.checkpoint import average_weights, keep, loaded, resume, warmed_cosine
+from art_crop.training.checkpoint import average_weights, keep, loaded, resume, warmed_cosine, weights_digest
 from art_crop.training.images import Batch, Sampler, TrainingPhoto
 
 __all__ = ["Distillation", "distil"]
@@ -74,7 +73,7 @@ class Distillation:
         """What two runs must have in common for the one to go on where the other stopped."""
         rates = ("learning_rate", "weight_decay", "human_weight", "ema", "adversarial")
         names = ("steps", "batch_size", *rates, "seed", "teacher")
-        return {**{name: getattr(self, name) for name in names}, "photos": photos, "start": _digest(start)}
+        return {**{name: getattr(self, name) for name in names}, "photos": photos, "start": weights_digest(start)}
 
 
 def _divergence(target: Tensor, log_student: Tensor) -> Tensor:
@@ -217,13 +216,3 @@ def _checked(answer: object, count: int) -> Tensor:
     if not torch.isfinite(answer).all():
         raise InvalidInputError("teacher: finite maps are needed (NaN or infinity found)")
     return answer.float()
-
-
-def _digest(net: GazeLiteNet | None) -> str:
-    """Names the weights that a run begins with; empty for a random start."""
-    if net is None:
-        return ""
-    digest = hashlib.sha256()
-    for value in net.state_dict().values():
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

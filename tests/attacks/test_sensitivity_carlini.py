@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,6 +89,30 @@ def test_the_default_map_is_that_of_a_saliency_model(quality: Any) -> None:
     assert weights.shape == (2, 1, 96, 128)
     assert float(weights.min()) == pytest.approx(0.2)
     assert float(weights.amax()) > 0.9
+
+
+@pytest.mark.skipif(find_spec("torchvision") is None, reason="torchvision is not installed")
+def test_the_papers_own_network_by_name_and_as_it_is(
+    quality: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from art_crop.models.sensitivity import FCNVGG16, save_fcn_vgg16
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(3)
+        network = FCNVGG16(long_side=64)
+    torch.nn.init.constant_(network.out.bias, 0.5)  # random weights; a map about 0.5
+    save_fcn_vgg16(network, tmp_path / "net.safetensors", {})
+    monkeypatch.setenv("ART_CROP_SENSITIVITY", str(tmp_path / "net.safetensors"))
+    model = art_crop.load_model("fcn-vgg16-sensitivity", device="cpu")
+    by_name = SensitivityCarliniL2(quality, sensitivity="fcn-vgg16-sensitivity", max_iter=20, initial_const=1.0)
+    by_model = SensitivityCarliniL2(quality, sensitivity=model, max_iter=20, initial_const=1.0)
+    found = by_name.generate(X, bounds(quality))
+    assert all(result.success for result in by_name.results)
+    assert (quality.predict(found) <= bounds(quality)).all()
+    np.testing.assert_array_equal(found, by_model.generate(X, bounds(quality)))
+    maps = model.predict(X)
+    assert 0.1 < maps.min() < maps.max() < 0.9
+    np.testing.assert_allclose(by_model._weights(torch.from_numpy(X))[:, 0].numpy(), maps, atol=1e-6)
 
 
 def test_a_photo_that_is_there_already_is_returned_as_it_is(quality: Any) -> None:

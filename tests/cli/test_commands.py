@@ -51,6 +51,7 @@ def test_help_and_listings_import_nothing_heavy(arguments: list[str]) -> None:
         ["distil"],
         ["protect"],
         ["train-quality"],
+        ["train-sensitivity"],
         ["models", "list"],
         ["models", "fetch"],
         ["datasets"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,21 @@ class TestFastGaze(SaliencyModelConformance):
     @classmethod
     def estimator(cls, fastgaze_weights: Path) -> Any:
         return art_crop.load_model("fastgaze", weights=fastgaze_weights, device="cpu")
+
+
+@pytest.mark.skipif(find_spec("torchvision") is None, reason="torchvision is not installed")
+class TestSensitivityNetwork(SaliencyModelConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def estimator(cls) -> Any:
+        from art_crop.models.sensitivity import FCNVGG16
+
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(1)
+            network = FCNVGG16(long_side=32)
+            torch.nn.init.normal_(network.out.weight, std=0.05)  # random features alone hardly answer to a photo
+        torch.nn.init.constant_(network.out.bias, 0.5)  # within its range, where it has a gradient
+        return estimators.PyTorchSaliencyRegressor(network, device="cpu")
 
 
 class TestAnySaliencyNetwork(SaliencyModelConformance):
