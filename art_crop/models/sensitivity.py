@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from art_crop.checks import check_int
 from art_crop.errors import WeightsError
-from art_crop.models.state_dicts import read_state_dict
 from art_crop.models.layers import load_weights, read_metadata, save_weights
+from art_crop.models.state_dicts import read_state_dict
 from art_crop.models.torchvision_import import import_torchvision
 
 __all__ = ["LONG_SIDE", "NAME", "FCNVGG16", "load_fcn_vgg16", "load_start", "save_fcn_vgg16"]

@@ -115,8 +115,10 @@ def test_other_commands_warn_once_and_work(installed: Path) -> None:
     assert rows == [
         ("fastgaze", "art-crop"),
         ("fastgaze", "taker"),
+        ("fcn-vgg16-sensitivity", "art-crop"),
         ("gaze-lite", "art-crop"),
         ("gaze-lite-human", "art-crop"),
+        ("quality-lite", "art-crop"),
         ("sound-one", "sound"),
     ]
     (line,) = done.stderr.splitlines()
