@@ -9,7 +9,7 @@ Paper 003 (Bonnet, Furon and Bas, "Fooling an Automatic Image Quality Estimator"
 
 or, for a lossless file, step 2a: each pixel takes the whole level above or below u, whichever costs less in
 |u|^2 + lambda L. Beyond the paper: g is the mean of the gradients at several such files, each found with those before
-it; squares are those of RGB (a step of Cb counts otherwise than one of Y, and four pixels share it in 4:2:0); a file is
+it, the first of them on the way to the objective; squares are those of RGB (a step of Cb counts otherwise than one of Y, and four pixels share it in 4:2:0); a file is
 only taken if the photo also meets the objective after platforms have decoded and encoded it again.
 """
 
@@ -80,7 +80,8 @@ class DCTQuantizationAttack(PhotoAttack):
         bound: Steps by which a coefficient may lie from round(X + P). (The paper writes 1/D, which would be nothing.)
         margin: How far beyond the objective's bound the model's answer must lie in all of these, as a share of a
             quality model's scale; of other losses in their own units.
-        max_iter: Rounds: gradients that are averaged, and searches for lambda.
+        max_iter: Rounds: gradients that are averaged, and searches for lambda. The first half leads to the objective
+            by equal steps of the loss. Models with rough gradients need more for the same distortion.
         max_radius: Largest L2 norm of step 1, in units of ``clip_values``; the paper's is 2000 / 255.
         inner: The attack that takes the place of step 1: one of art_crop, or one of ART's that needs no y or takes
             the bounds or labels as y.
@@ -278,7 +279,7 @@ class DCTQuantizationAttack(PhotoAttack):
             for step in range(self.max_iter):
                 # On the way there: the gradient at the photo says little of one that is far away.
                 slack = max(0.0, first * (1 - (step + 1) / (self.max_iter * WAY)))
-                slope = self._slope(model, trial, file)
+                slope = self._slope(model, trial, file, step)
                 total = [before + newest for before, newest in zip(total, slope, strict=True)]
                 mean = [g / (step + 1) / (2 * price) for g, price in zip(total, prices, strict=True)]
                 at = partial(_quantised, original, mean, centre, self.bound)
@@ -295,11 +296,12 @@ class DCTQuantizationAttack(PhotoAttack):
 
     def _holds(self, model: _Model, levels: Tensor) -> tuple[bool, float]:
         """Whether the decoded file meets the objective, as it is and encoded again; and the largest of its losses."""
-        worst = -math.inf
-        for view in self._views(levels):
-            succeeds, loss = model.ask(view())
+        worst, views = -math.inf, self._views(levels)
+        for index in sorted(range(len(views)), key=lambda index: index != model.hardest):
+            succeeds, loss = model.ask(views[index]())
             worst = max(worst, loss)
             if not succeeds:
+                model.hardest = index  # likely the next one's, too, which then need not be asked about the others
                 return False, worst
         return True, worst
 
@@ -313,13 +315,18 @@ class DCTQuantizationAttack(PhotoAttack):
 
         return [lambda: levels, *(partial(again, *one) for one in self.resaved)]
 
-    def _slope(self, model: _Model, components: Components, file: Callable[[Components], Tensor]) -> Components:
-        """The loss's gradient with respect to a step of each coefficient, through the decoder and all encoders."""
+    def _slope(
+        self, model: _Model, components: Components, file: Callable[[Components], Tensor], step: int
+    ) -> Components:
+        """The loss's gradient with respect to a step of each coefficient, through the decoder or one of the encoders.
+
+        Each has its turn: over the rounds the mean is that of all of them.
+        """
         with torch.enable_grad():
             leaves = tuple(component.detach().requires_grad_() for component in components)
-            views = [view() for view in self._views(file(leaves))]
-        pulled = [model.gradient(view.detach()) for view in views]
-        return torch.autograd.grad(views, leaves, pulled)
+            views = self._views(file(leaves))
+            view = views[step % len(views)]()
+        return torch.autograd.grad(view, leaves, model.gradient(view.detach()))
 
     def _prices(self, tables: Sequence[Tensor]) -> list[Tensor]:
         """Squared levels of RGB of a step of each frequency."""
@@ -337,7 +344,7 @@ class _Model:
         self.batch, self.index, self.margin = batch, index, margin
         self.source, self.objective = gradients.plain(batch.estimator), batch.objective.take([index])
         self.gradients = self.queries = 0
-        self.before = False
+        self.before, self.hardest = False, 0
 
     def ask(self, levels: Tensor, margin: float | None = None) -> tuple[bool, float]:
         """Tell whether levels (1, 3, H, W) meet the objective by the margin, and the loss."""
