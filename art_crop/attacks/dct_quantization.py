@@ -9,8 +9,9 @@ Paper 003 (Bonnet, Furon and Bas, "Fooling an Automatic Image Quality Estimator"
 
 or, for a lossless file, step 2a: each pixel takes the whole level above or below u, whichever costs less in
 |u|^2 + lambda L. Beyond the paper: g is the mean of the gradients at several such files, each found with those before
-it, the first of them on the way to the objective; squares are those of RGB (a step of Cb counts otherwise than one of Y, and four pixels share it in 4:2:0); a file is
-only taken if the photo also meets the objective after platforms have decoded and encoded it again.
+it, the first of them on the way to the objective; squares are those of RGB (a step of Cb counts otherwise than one of
+Y, and four pixels share it in 4:2:0); a file is only taken if the photo also meets the objective after platforms have
+decoded and encoded it again.
 """
 
 from __future__ import annotations
