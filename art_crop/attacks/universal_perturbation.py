@@ -57,11 +57,7 @@ class UniversalPerturbation(PhotoAttack):
     """
 
     attack_params: ClassVar[list[str]] = [
-        *(
-            name
-            for name in PhotoAttack.attack_params
-            if name not in ("minimal", "mask", "layer", "by", "ratios", "loss")
-        ),
+        *(name for name in PhotoAttack.attack_params if name not in UNUSED),
         *("photos", "max_iter"),
     ]
     _estimator_requirements: Any = (TorchEstimator,)

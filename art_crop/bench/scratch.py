@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from art_crop.errors import OutputError
+from art_crop.images import remove_abandoned
 
 fcntl: Any
 try:
@@ -81,9 +82,7 @@ def at_work(run: Path) -> Iterator[bool]:
         alone = _taken(first, fcntl.LOCK_EX)
         if alone and _taken(writers, fcntl.LOCK_EX):
             for folder in (run, run / "results", run / "images"):
-                for path in folder.glob(".art-crop-*.tmp"):
-                    with suppress(OSError):
-                        path.unlink()
+                remove_abandoned(folder)
         with suppress(OSError):
             fcntl.flock(writers, fcntl.LOCK_SH)
         yield alone

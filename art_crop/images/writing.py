@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import re
 import secrets
 import stat
 import zlib
@@ -23,6 +24,7 @@ from art_crop.images.embedding import jfif_density, jpeg_segments_of, png_chunks
 from art_crop.images.jpeg_file import jpeg_segments
 from art_crop.images.png_file import insert_chunks
 from art_crop.images.reading import Photo
+from art_crop.process import is_running
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0", "4:0:0")
 _JPEG_SUFFIXES = (".jpg", ".jpeg")
@@ -278,6 +280,15 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     except (ValueError, RuntimeError) as error:  # a NUL in the name; a loop of symbolic links (before Python 3.13)
         raise OutputError(f"cannot write {str(path)!r}: {error}") from error
     _sync_folder(target.parent)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Take away half-written files that :func:`write_atomic` left in a folder when its process was killed."""
+    for left in folder.glob(".art-crop-*.tmp"):
+        owner = re.fullmatch(r"\.art-crop-(\d+)-\w+\.tmp", left.name)
+        if owner and not is_running(int(owner[1])):
+            with contextlib.suppress(OSError):
+                left.unlink()
 
 
 def write_atomic_text(path: str | os.PathLike[str], text: str) -> None:

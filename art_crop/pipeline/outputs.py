@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from art_crop.errors import InvalidInputError, OutputError
-from art_crop.images import is_jpeg, write_atomic
+from art_crop.images import is_jpeg, remove_abandoned, write_atomic
 from art_crop.pipeline.record import Settings, differences, file_sha256, printable, read_record
-from art_crop.process import is_running
 
 __all__ = [
     "OUT_FOLDER",
@@ -127,10 +125,7 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"cannot make the folder {str(folder)!r}: {reason}") from error
     if not os.access(folder, os.W_OK):
         raise OutputError(f"cannot write into {folder}: no permission to write there")
-    for left in folder.glob(".art-crop-*.tmp"):  # half a file of a process that was killed
-        owner = re.fullmatch(r"\.art-crop-(\d+)-\w+\.tmp", left.name)
-        if owner and not is_running(int(owner[1])):
-            left.unlink(missing_ok=True)
+    remove_abandoned(folder)
 
 
 @contextmanager

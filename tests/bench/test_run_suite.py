@@ -385,10 +385,13 @@ def test_nothing_of_a_killed_run_stays(folder: Path, tmp_path: Path, monkeypatch
     dead._lock.close()  # as the system does when a process is killed
     run(suite(tmp_path), folder, out, limit=1)
     assert [*scratch.iterdir()] == [living.path], "the folder of a living process stays"
-    half = out / "results" / ".art-crop-0123.tmp"
+    half = out / "results" / ".art-crop-99999999-0123.tmp"  # no system has processes of such numbers
+    ours = out / f".art-crop-{os.getpid()}-0123.tmp"
     half.touch()
+    ours.touch()
     with at_work(out):
         assert not half.exists()
+        assert ours.exists(), "a process that lives may be writing it"
         half.touch()
         with at_work(out) as alone:
             assert not alone
