@@ -47,8 +47,9 @@ FIRST = 0.1
 """Steps by which the first lambda moves the coefficient that it moves most."""
 WAY = 0.5
 """Share of the rounds that lead to the objective by equal steps of the loss; the others improve what met it."""
-MOST_TRIALS = 30
-"""Of lambda in a round; it has then grown by more than all coefficients need."""
+MOST_TRIALS, LAST_TRIALS = 6, 30
+"""Of lambda in a round, after which a new gradient is worth more than a longer way along the old one; and in the last
+round, where it has then grown by more than all coefficients need."""
 Resave = tuple[int, str]
 Components = tuple[Tensor, ...]
 """Y, Cb and Cr in steps, (1, rows of blocks, columns of blocks, 8, 8) each."""
@@ -286,7 +287,9 @@ class DCTQuantizationAttack(PhotoAttack):
                 at = partial(_quantised, original, mean, centre, self.bound)
                 largest = max(float(part.abs().max()) for part in mean)
                 found = partial(holds, slack)
-                multiplier = _smallest_multiplier(at, found, start or FIRST / max(largest, 1e-30), bisect=slack == 0)
+                begin = start or FIRST / max(largest, 1e-30)
+                trials = LAST_TRIALS if step in (0, self.max_iter - 1) else MOST_TRIALS
+                multiplier = _smallest_multiplier(at, found, begin, trials, bisect=slack == 0)
                 trial, start = at(multiplier), multiplier / GROWTH**2
                 self.on_step(step + 1, self.max_iter)
             note = "" if best.succeeds else "no file was found that holds in all encoders"
@@ -391,7 +394,7 @@ def _storable(component: Tensor) -> Tensor:
 
 
 def _smallest_multiplier(
-    at: Callable[[float], Components], holds: Callable[[Components], bool], start: float, *, bisect: bool
+    at: Callable[[float], Components], holds: Callable[[Components], bool], start: float, trials: int, *, bisect: bool
 ) -> float:
     """Search the smallest multiplier whose file holds: upwards first, for it is not monotone, and then between.
 
@@ -399,7 +402,7 @@ def _smallest_multiplier(
         It, or the last one where none of them does.
     """
     low, high = 0.0, start
-    for _ in range(MOST_TRIALS):
+    for _ in range(trials):
         if holds(at(high)):
             break
         low, high = high, high * GROWTH
