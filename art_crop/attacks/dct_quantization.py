@@ -48,8 +48,8 @@ FIRST = 0.1
 WAY = 0.5
 """Share of the rounds that lead to the objective by equal steps of the loss; the others improve what met it."""
 MOST_TRIALS, LAST_TRIALS = 6, 30
-"""Of lambda in a round, after which a new gradient is worth more than a longer way along the old one; and in the last
-round, where it has then grown by more than all coefficients need."""
+"""Of lambda in a round, after which a new gradient is worth more than a longer way along the old one; and in the first
+round, which begins with next to nothing, and the last: it has then grown by more than all coefficients need."""
 Resave = tuple[int, str]
 Components = tuple[Tensor, ...]
 """Y, Cb and Cr in steps, (1, rows of blocks, columns of blocks, 8, 8) each."""
@@ -299,7 +299,7 @@ class DCTQuantizationAttack(PhotoAttack):
         return file(best.components), note
 
     def _holds(self, model: _Model, levels: Tensor) -> tuple[bool, float]:
-        """Whether the decoded file meets the objective, as it is and encoded again; and the largest of its losses."""
+        """Whether the decoded file meets the objective, as it is and encoded again; the largest loss until it fails."""
         worst, views = -math.inf, self._views(levels)
         for index in sorted(range(len(views)), key=lambda index: index != model.hardest):
             succeeds, loss = model.ask(views[index]())
