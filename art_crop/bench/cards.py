@@ -17,13 +17,11 @@ import msgspec
 import polars as pl
 
 from art_crop.bench.measures import TASK, known, measure, reached
-from art_crop.bench.quality_scores import relative_gains, robustness_scores
 from art_crop.bench.resolved import task_sha256
 from art_crop.bench.results import Completeness, completeness, load_run
 from art_crop.bench.store import RunInfo
 from art_crop.bench.suite import digest
 from art_crop.bench.tables import grouped
-from art_crop.errors import InvalidInputError
 from art_crop.metrics.intervals import mean_interval, wilson_interval
 
 __all__ = ["SCHEMA", "card_problem", "mean_of", "model_cards", "robust_share"]
@@ -151,7 +149,7 @@ def _card(info: RunInfo, name: str, data: pl.DataFrame, done: Completeness) -> d
             "success": success,
         },
     }
-    quality, scores = _quality(info, data, list(photos))
+    quality, scores = _quality(data, list(photos))
     if quality:
         card["quality"] = quality
         card["by_photo"] |= scores
@@ -224,28 +222,18 @@ def _attacks(kept: pl.DataFrame, photos: Sequence[int]) -> tuple[list[dict[str, 
     ]
 
 
-def _quality(info: RunInfo, data: pl.DataFrame, photos: Sequence[int]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _quality(data: pl.DataFrame, photos: Sequence[int]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Robustness score and relative gain of a model that gives scores: with intervals over photos, and by photo."""
-    if not {"score-before", "score-after"} <= set(data.columns):
-        return {}, {}
-    kept = data.filter("_measured").drop_nulls(["score-before", "score-after"])
-    if not len(kept):
-        return {}, {}
-    before, after = (kept[name].to_numpy() for name in ("score-before", "score-after"))
-    options = info.suite_content.get("protocol_options") or {}
-    try:
-        low, high = (float(end) for end in options.get("score_range", (0.0, 1.0)))
-        scores = robustness_scores(before, after, low=low, high=high)
-        gains = relative_gains(before, after, low=low, high=high)
-    except (InvalidInputError, TypeError, ValueError) as error:
-        raise InvalidInputError(f"protocol_options.score_range of suite {info.suite}: {error}") from error
-    found: dict[str, Any] = {"score_range": [low, high]}
+    found: dict[str, Any] = {}
     by_photo: dict[str, Any] = {}
-    for key, numbers in (("robustness_score", scores), ("relative_gain", gains)):
-        means = dict(kept.select("_photo", pl.Series("value", numbers)).group_by("_photo").mean().iter_rows())
+    for key, column in (("robustness_score", "robustness-score"), ("relative_gain", "relative-gain")):
+        if column not in data.columns:
+            return {}, {}
+        kept = data.filter(pl.col("_measured") & pl.col(column).is_not_null())
+        means = dict(kept.group_by("_photo").agg(pl.col(column).mean()).iter_rows())
         by_photo[key] = [means.get(photo) for photo in photos]
         found[key] = mean_of(by_photo[key])
-    return found, by_photo
+    return (found, by_photo) if found["robustness_score"]["n"] else ({}, {})
 
 
 def mean_of(values: Iterable[float | None]) -> dict[str, float]:

@@ -144,11 +144,12 @@ CR_TO_RED, CB_TO_GREEN, CR_TO_GREEN, CB_TO_BLUE = 91881, -22554, -46802, 116130
 
 
 class _Floor(torch.autograd.Function):
-    """The floor, whose gradient is that of the identity."""
+    """The floor, in place, whose gradient is that of the identity."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.floor()
+        ctx.mark_dirty(x)
+        return x.floor_()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
@@ -157,10 +158,11 @@ class _Floor(torch.autograd.Function):
 
 def _shifted(x: Tensor, bits: int, rounded: bool = True) -> Tensor:
     """Whole numbers, shifted to the right and rounded, halves up."""
-    return _floor((x + (1 << bits - 1)) / (1 << bits)) if rounded else x / (1 << bits)
+    return _floor((x + (1 << bits - 1)).mul_(0.5**bits)) if rounded else x * 0.5**bits
 
 
 def _floor(x: Tensor) -> Tensor:
+    """Round down what nobody else holds."""
     result: Tensor = _Floor.apply(x)  # type: ignore[no-untyped-call]
     return result
 
@@ -215,9 +217,9 @@ def encode(
     height, width = levels.shape[-2:]
     components = []
     for index in range(1 if subsampling == "4:0:0" else 3):
-        weights = levels.new_tensor(_TO_YCC[index]).view(3, 1, 1)
+        weights = levels.new_tensor(_TO_YCC[index])
         offset = _TO_YCC_ADDED[index] if rounded else 128 << 16 if index else 0
-        plane = ((levels * weights).sum(1) + offset) / (1 << 16)
+        plane = torch.einsum("nchw,c->nhw", levels, weights).add_(offset).mul_(0.5**16)
         plane = _floor(plane) if rounded else plane
         down, across = SHRINKS[subsampling] if index else (1, 1)
         rows, columns = -(-height // down), -(-width // across)
@@ -318,6 +320,8 @@ def _edged(plane: Tensor, rows: int, columns: int) -> Tensor:
 
 def _repeated(plane: Tensor, width: int, height: int) -> Tensor:
     """Repeat the last column and row of (N, h, w) up to a size."""
+    if plane.shape[1:] == (height, width):
+        return plane
     rows = torch.arange(height, device=plane.device).clamp_max(plane.shape[1] - 1)
     columns = torch.arange(width, device=plane.device).clamp_max(plane.shape[2] - 1)
     return plane[:, rows][:, :, columns]

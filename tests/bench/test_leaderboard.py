@@ -60,13 +60,14 @@ def test_a_photo_that_falls_for_one_seed_falls_and_counts_once(tmp_path: Path, s
     success = card["attacks"][0]["success"]
     assert (success["n"], success["estimate"]) == (5, pytest.approx((2 / 3 + 1 / 3) / 5))
     scores = [
-        synthetic.row(i, seed=s, metrics={"score-before": 0.5, "score-after": 0.5 + 0.1 * (i + s)})
+        synthetic.row(i, seed=s, metrics={"relative-gain": 0.1 * (i + s), "robustness-score": 1.0 - s})
         for i in range(3)
         for s in range(2)
     ]
     (card,) = model_cards(synthetic.write_run(tmp_path / "scores", scores))
     assert card["quality"]["relative_gain"]["n"] == 3
-    assert card["quality"]["relative_gain"]["estimate"] == pytest.approx(np.mean([0.05, 0.15, 0.25]) / 1.5)
+    assert card["quality"]["relative_gain"]["estimate"] == pytest.approx(np.mean([0.05, 0.15, 0.25]))
+    assert card["quality"]["robustness_score"]["estimate"] == pytest.approx(0.5)
 
 
 def test_a_photo_that_was_a_success_before_is_neither_robust_nor_fallen(tmp_path: Path, synthetic: Any) -> None:
@@ -343,18 +344,14 @@ def test_with_the_range_of_the_clean_scores_they_are_the_benchmarks_numbers() ->
 
 def test_quality_models_get_robustness_scores(tmp_path: Path, synthetic: Any) -> None:
     rows = [
-        synthetic.row(i, metrics={"score-before": 2.0, "score-after": 2.0 + gain}, success=gain > 0.5)
-        for i, gain in enumerate([0.8, 0.08, 8.0])
+        synthetic.row(i, metrics={"robustness-score": score, "relative-gain": gain}, success=gain > 0.1)
+        for i, (score, gain) in enumerate([(1.5, 0.02), (1.0, 0.08), (0.2, 0.5)])
     ]
-    suite = {"name": "iqa", "protocol_options": {"score_range": [0, 10]}}
-    run = synthetic.write_run(tmp_path / "run", rows, suite_content=suite)
+    run = synthetic.write_run(tmp_path / "run", rows)
     (card,) = model_cards(run)
-    assert card["quality"]["robustness_score"]["estimate"] == pytest.approx(1.0, abs=1e-3)
-    assert card["quality"]["relative_gain"]["estimate"] == pytest.approx((0.08 + 0.008 + 0.8) / 1.2 / 3)
+    assert card["quality"]["robustness_score"]["estimate"] == pytest.approx(0.9)
+    assert card["quality"]["relative_gain"]["estimate"] == pytest.approx(0.2)
     assert "| R | relative gain |" in as_markdown(collect([run]))
-    wrong = synthetic.write_run(tmp_path / "wrong", rows, suite_content={"protocol_options": {"score_range": [3]}})
-    with pytest.raises(InvalidInputError, match="score_range"):
-        model_cards(wrong)
 
 
 def test_the_command_writes_and_prints(tmp_path: Path, synthetic: Any) -> None:
