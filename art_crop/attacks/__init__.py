@@ -17,6 +17,7 @@ from art_crop.attacks.maximum_differentiation import MaximumDifferentiation
 from art_crop.attacks.photo_edits import ContrastChange, JPEGCompression, UnsharpMask
 from art_crop.attacks.saliency_peak import SaliencyPeakFGM
 from art_crop.attacks.sensitivity_carlini import SensitivityCarliniL2
+from art_crop.attacks.tpe_pixel_search import TPEPixelSearch
 from art_crop.attacks.universal_perturbation import UniversalPerturbation
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "PerPixelBound",
     "SaliencyPeakFGM",
     "SensitivityCarliniL2",
+    "TPEPixelSearch",
     "color_threshold",
     "AdaptiveMomentumIterativeFGSM",
     "IterativeFGSM",

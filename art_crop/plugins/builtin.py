@@ -112,6 +112,13 @@ def art_crop_attacks() -> Iterable[AttackSpec]:
             licence="MIT",
         ),
         AttackSpec(
+            name="tpe-pixel-search",
+            target="art_crop.attacks.tpe_pixel_search:TPEPixelSearch",
+            summary="asks the model alone: coloured patches, placed by Bayesian optimisation",
+            licence="MIT",
+            requirements=("optuna>=4.0",),
+        ),
+        AttackSpec(
             name="i-fgsm",
             target="art_crop.attacks.iterative_fgsm:IterativeFGSM",
             summary="I-FGSM: steps along the gradient's sign, clipped to the budget",

@@ -239,6 +239,18 @@ class TestCarliniAndWagnerOnClassifiers(TestSensitivityOnQuality):
     options = {"max_iter": 8, "sensitivity": "uniform", "initial_const": 1.0}
 
 
+class TestTPE(OfThePeak):
+    named = "tpe-pixel-search"
+    options = {"max_queries": 10, "batch": 3, "trials": 6}
+    always_changes = False
+    bad_parameters = {"max_queries": (0, 1.5), "batch": (0, None), "trials": (0, "many"), "sampler": ("grid", None)}
+
+
+class TestTPEOnQuality(OnOtherTasks):
+    named, victim = "tpe-pixel-search", "quality"
+    options = {"max_queries": 10, "batch": 3, "trials": 6}
+
+
 class TestIterativeFGSM(OnOtherTasks):
     named, victim = "i-fgsm", "quality"
     options = {"norm": "inf", "eps": 4 / 255}
