@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from art_crop.geometry import Region, Window
 from art_crop.models.cropper import FilePrediction
-from art_crop.pipeline.goals import CropView, LabelView, View
+from art_crop.pipeline.goals import CropView, LabelView, ResavedView, ScoreView, View
 from art_crop.pipeline.message import pixels_in_words
 from art_crop.pipeline.picture import SaliencyMap, amplified_change, overlay, threshold_map, thumbnail
 from art_crop.pipeline.record import Record
@@ -101,6 +101,8 @@ def draw_figure(
             high = 1.25
             place = (k * (column + _GAP), 0.0) if beside else (0.0, k * (high + _TITLE))
             _first_labels(axes(_MARGIN + place[0], top + place[1], column, high), view, ("before", "after")[k])
+    if isinstance(record.after, ScoreView) and record.score_range is not None:
+        _scores(axes(_MARGIN, top, column + (0 if bound is not None else column + _GAP), 2.3), record)
     if isinstance(record.before, CropView) and isinstance(record.after, CropView):
         _crops(axes, record, original, written, head + 2 * panel + 3 * _TITLE)
     return _figure_bytes(figure)
@@ -217,6 +219,29 @@ def _first_labels(ax: Axes, view: LabelView, when: str) -> None:
     ax.set_facecolor("#F1F3F4")
     rank = "" if view.rank <= len(names) else f"{_short(view.goal_name)} is number {view.rank}"
     _title(ax, f"first labels {when}", rank, _QUIET)
+
+
+def _scores(ax: Axes, record: Record) -> None:
+    """Where on the model's scale the photo is, the file, and the file encoded again; and where it should be."""
+    assert isinstance(record.before, ScoreView)
+    assert isinstance(record.after, ScoreView)
+    assert record.score_range is not None
+    rows: list[tuple[str, ScoreView | ResavedView]] = [("photo", record.before), ("file", record.after)]
+    rows += [(f"re-saved {view.subsampling}", view) for view in record.resaved]
+    low, high = record.score_range
+    ((direction, bound),) = record.wanted.items()
+    ax.axvspan(*((low, bound) if direction == "below" else (bound, high)), color="#E6F4EA")
+    ax.axvline(bound, color=_INK, linewidth=1)
+    for k, (name, view) in enumerate(rows):
+        colour = COLOURS[1] if k == 0 else _GOOD if view.success else _BAD
+        ax.barh(k, view.score - low, left=low, height=0.72, color=colour, alpha=0.6)
+        words = f"{name}  {view.score:.4g}"
+        ax.text(low + 0.01 * (high - low), k, words, fontsize=10.5, va="center", color=_INK, parse_math=False)
+    ax.set_xlim(low, high)
+    ax.set_ylim(max(len(rows), 4) - 0.5, -0.5)
+    ax.set_xticks(np.linspace(low, high, 6), [f"{value:.4g}" for value in np.linspace(low, high, 6)], fontsize=9)
+    ax.tick_params(bottom=True, labelbottom=True, length=3)
+    _title(ax, "scores", f"wanted: {direction} {bound:g}", _QUIET)
 
 
 def _short(name: str) -> str:

@@ -274,6 +274,8 @@ class Record:
     """Share of the written file's pixels whose change is within the threshold map."""
     resaved: tuple[ResavedView, ...] = ()
     """Of a JPEG for a score: after Pillow has decoded it and encoded it again at the same quality, 4:4:4 and 4:2:0."""
+    score_range: tuple[float, float] | None = None
+    """Lowest and highest score of the model's scale, where the goal is a score."""
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:

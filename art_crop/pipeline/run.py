@@ -253,6 +253,9 @@ def run_job(
         threshold=settings.threshold,
         within_threshold=None if bound is None else share_within(photo.pixels, decoded, bound),
         resaved=_resaved(model, goal, attempt.encoded),
+        score_range=tuple(model.score_range)
+        if isinstance(goal, Score) and np.isfinite(model.score_range).all()
+        else None,
     )
     # The record first and the photo last: what a kill leaves behind is known for a part of this, and is done again.
     files = {outputs.record: json_bytes(record.to_json())}

@@ -45,6 +45,10 @@ def test_the_file_and_its_copies_score_below(quality: Any, photo_file: Path, tmp
     record = record_of(tmp_path / "o")
     assert record["success"]
     assert record["before"]["score"] == pytest.approx(before, abs=1e-3)
+    assert record["score_range"] == [0, 100]
+    with Image.open(tmp_path / "o" / "photo.figure.png") as figure:  # the scores are drawn below both photos
+        below = np.asarray(figure.convert("RGB"))[int(0.6 * figure.height) :, : figure.width // 2]
+    assert (np.abs(below.astype(int) - (230, 244, 234)).max(-1) <= 2).sum() > 1000
     with Image.open(tmp_path / "o" / "photo.jpg") as file:
         assert file.format == "JPEG"
         assert score(quality, file) == pytest.approx(record["after"]["score"], abs=1e-3)
