@@ -41,8 +41,9 @@ __all__ = ["DCTQuantizationAttack"]
 
 RADIUS_ROUNDS = RADIUS_STEPS = 7
 """Of step 1: radii that are tried, and gradient steps at each."""
-GROWTH, CLOSE = 1.6, 1.04
-"""Ratios of one lambda to the next while it is searched upwards, and of the two between which the search ends."""
+GROWTH, CLOSE, LAST_CLOSE = 1.6, 1.3, 1.04
+"""Ratios of one lambda to the next while it is searched upwards, and of the two between which a round's search ends,
+and the last round's."""
 FIRST = 0.1
 """Steps by which the first lambda moves the coefficient that it moves most."""
 WAY = 0.5
@@ -288,8 +289,10 @@ class DCTQuantizationAttack(PhotoAttack):
                 largest = max(float(part.abs().max()) for part in mean)
                 found = partial(holds, slack)
                 begin = start or FIRST / max(largest, 1e-30)
-                trials = LAST_TRIALS if step in (0, self.max_iter - 1) else MOST_TRIALS
-                multiplier = _smallest_multiplier(at, found, begin, trials, bisect=slack == 0)
+                last = step == self.max_iter - 1
+                trials = LAST_TRIALS if last or step == 0 else MOST_TRIALS
+                close = LAST_CLOSE if last else CLOSE if slack == 0 else GROWTH
+                multiplier = _smallest_multiplier(at, found, begin, trials, close)
                 trial, start = at(multiplier), multiplier / GROWTH**2
                 self.on_step(step + 1, self.max_iter)
             note = "" if best.succeeds else "no file was found that holds in all encoders"
@@ -394,9 +397,16 @@ def _storable(component: Tensor) -> Tensor:
 
 
 def _smallest_multiplier(
-    at: Callable[[float], Components], holds: Callable[[Components], bool], start: float, trials: int, *, bisect: bool
+    at: Callable[[float], Components], holds: Callable[[Components], bool], start: float, trials: int, close: float
 ) -> float:
     """Search the smallest multiplier whose file holds: upwards first, for it is not monotone, and then between.
+
+    Args:
+        at: Multiplier -> file.
+        holds: File -> whether it does.
+        start: First multiplier.
+        trials: Of the way upwards, each :data:`GROWTH` times the one before.
+        close: Ratio of the least that holds to the largest that does not at which the search ends.
 
     Returns:
         It, or the last one where none of them does.
@@ -408,7 +418,7 @@ def _smallest_multiplier(
         low, high = high, high * GROWTH
     else:
         return low
-    while bisect and low and high > low * CLOSE:
+    while low and high > low * close * (1 + 1e-9):
         middle = math.sqrt(low * high)
         low, high = (low, middle) if holds(at(middle)) else (middle, high)
     return high

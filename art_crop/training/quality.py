@@ -1,6 +1,6 @@
 """Teach a small network how good photos are, from photos that are distorted at known levels.
 
-No opinions are needed: the label is the mean deviation similarity to the original, mapped to 0..100
+No opinions are needed: the label is the similarity to the original by two measures, mapped to 0..100
 (:func:`art_crop.training.distortions.label`), and the network has to tell it without seeing the original. Loss per
 batch: mean absolute difference of the scores plus 50 (1 - r), r their linear correlation, for what counts of a score is
 the order that it gives.
@@ -29,7 +29,7 @@ from art_crop.training.distortions import DISTORTIONS, label, mixed
 
 __all__ = ["HELD_OUT", "QualityTraining", "pristine_photos", "train_quality"]
 
-SIDE = 160
+SIDE = 128
 """Pixels of a sample."""
 LONG_SIDE = 640
 """Photos are kept at this size; their own encoder's traces are then small."""
@@ -72,7 +72,7 @@ class QualityTraining:
 
 
 class Batch(NamedTuple):
-    """levels uint8 (N, 3, 160, 160); scores float32 (N,) from 0 to 100."""
+    """levels uint8 (N, 3, 128, 128); scores float32 (N,) from 0 to 100."""
 
     levels: Tensor
     scores: Tensor
@@ -92,7 +92,7 @@ def pristine_photos(
         progress: Wraps the items, given (items, how many), for a progress bar.
 
     Raises:
-        InvalidInputError: A folder is missing or holds no photos, or one of less than 160 pixels.
+        InvalidInputError: A folder is missing or holds no photos, or one of less than 128 pixels.
         ImageFileError: A photo cannot be read.
     """
     from art_crop.datasets.bsds500 import BSDS500
@@ -168,7 +168,7 @@ def train_quality(
     not touched.
 
     Args:
-        photos: Undistorted photos uint8 (H, W, 3), sides of at least 160 pixels.
+        photos: Undistorted photos uint8 (H, W, 3), sides of at least 128 pixels.
         settings: Steps, rates, seed, checkpoint file. The same settings resume from their checkpoint.
         device: Where it learns.
         progress: Wraps the batches, given (batches, total steps, steps done), for a progress bar.

@@ -9,13 +9,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from scipy import fft
 from scipy.stats import spearmanr
 
 import art_crop
 from art_crop.errors import WeightsError
 from art_crop.models.layers import fold_batch_norm, save_weights
-from art_crop.models.quality_lite import EMBEDDED, BlockStatistics, QualityLiteNet, load_quality_lite
+from art_crop.models.quality_lite import EMBEDDED, QualityLiteNet, load_quality_lite
 from art_crop.training.distortions import DISTORTIONS
 
 
@@ -60,22 +59,6 @@ def test_files_that_hold_something_else_are_refused(tmp_path: Path) -> None:
     (tmp_path / "other.safetensors").write_bytes(b"something else")
     with pytest.raises(WeightsError, match="not a safetensors file"):
         load_quality_lite(tmp_path / "other.safetensors")
-
-
-def test_block_statistics_are_those_of_scipys_dct() -> None:
-    x = photos(24, 32)
-    found = BlockStatistics()(x)[0].view(4, 64)
-    luma = (x[0].double().numpy() * np.array([0.299, 0.587, 0.114])[:, None, None]).sum(0) * 255
-    for row, phase in ((0, 0), (2, 4)):
-        rows, columns = ((side - phase) // 8 for side in luma.shape)
-        blocks = [
-            fft.dctn(luma[phase + 8 * i : phase + 8 * i + 8, phase + 8 * j : phase + 8 * j + 8], norm="ortho")
-            for i in range(rows)
-            for j in range(columns)
-        ]
-        coefficients = np.stack(blocks).reshape(-1, 64)
-        np.testing.assert_allclose(found[row], np.log(np.abs(coefficients) + 0.5).mean(0), atol=1e-3)
-        np.testing.assert_allclose(found[row + 1], np.exp(-(coefficients**2) / 2).mean(0), atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 300), (11, 12), (37, 53), (384, 512)])

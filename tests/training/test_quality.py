@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 from skimage import data
 
-from art_crop.errors import InvalidInputError
+from art_crop.errors import InvalidInputError, MissingDependencyError
 from art_crop.models.quality_lite import QualityLiteNet
 from art_crop.training.distortions import DISTORTIONS, label, mixed
 from art_crop.training.quality import QualityTraining, Sampler, pristine_photos, train_quality
@@ -58,13 +59,19 @@ def test_noise_and_blur_are_as_strong_as_they_say() -> None:
         assert length == pytest.approx((1.5 * 18) ** 0.5, abs=3)
 
 
-def test_a_score_is_similarity_on_a_scale_of_100() -> None:
-    from art_crop.functional.mdsi import mdsi
-
+def test_a_score_is_the_mean_of_two_similarities_on_a_scale_of_100() -> None:
     changed = DISTORTIONS["blur"](PHOTO, 0.4, np.random.default_rng(0))
-    expected = 100 * (0.52 - float(mdsi(planar(PHOTO), planar(changed))[0])) / 0.44
-    assert float(label(planar(PHOTO), planar(changed))[0]) == pytest.approx(expected, rel=1e-4)
-    assert float(label(planar(PHOTO), planar(PHOTO))[0]) == 100
+    found = label(planar(PHOTO, PHOTO), planar(changed, PHOTO)).tolist()
+    from piq import DSSLoss, HaarPSILoss  # after label, which helps torchvision along
+
+    apart = [float(loss()(planar(changed), planar(PHOTO))) for loss in (HaarPSILoss, DSSLoss)]
+    assert found == pytest.approx([100 * (1 - (np.mean(apart) / 0.55) ** 0.5), 100], abs=1e-3)
+
+
+def test_without_piq_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "piq", None)
+    with pytest.raises(MissingDependencyError, match=r"art-crop\[training\]"):
+        label(planar(PHOTO), planar(PHOTO))
 
 
 @pytest.mark.parametrize(("kind", "level", "score"), [("blur", 0.57, 50), ("noise", 0.605, 50), ("jpeg", 0.12, 85)])
@@ -85,13 +92,14 @@ def settings(**kwargs: Any) -> QualityTraining:
     return QualityTraining(**{"steps": 4, "batch_size": 4, "workers": 0, **kwargs})
 
 
-def test_it_learns_the_order_of_scores() -> None:
+def test_it_learns_the_order_of_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(QualityLiteNet, "widths", (8, 16, 24, 32, 48))  # as deep, and learns in less time
     figures: list[dict[str, float]] = []
-    net = train_quality(photos(), settings(steps=80, batch_size=12), report=figures.append)
-    batch = Sampler(photos(), batch_size=48, batches=1, seed=99)[0]
+    net = train_quality(photos(), settings(steps=80, batch_size=16), report=figures.append)
+    batch = Sampler(photos(), batch_size=96, batches=1, seed=99)[0]
     with torch.no_grad():
         scores, fresh = net(batch.levels.float() / 255), QualityLiteNet().eval()(batch.levels.float() / 255)
-    assert spearmanr(scores, batch.scores).statistic > 0.5 > spearmanr(fresh, batch.scores).statistic
+    assert spearmanr(scores, batch.scores).statistic > 0.4 > spearmanr(fresh, batch.scores).statistic
     assert float(scores.min()) >= 0
     assert float(scores.max()) <= 100
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in net.modules())
