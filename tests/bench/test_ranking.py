@@ -13,7 +13,6 @@ from scipy import stats
 
 from art_crop.bench.cards import model_cards
 from art_crop.bench.leaderboard import Board, as_json, board_rows, collect, notices, photos_of, write_boards
-from art_crop.bench.quality_scores import robustness_scores
 
 
 def run_of(synthetic: Any, folder: Path, model: str, photos: range, falls: dict[str, set[int]]) -> Path:
@@ -138,18 +137,18 @@ def test_cards_that_do_not_list_their_photos(tmp_path: Path, synthetic: Any, set
 
 def test_scores_of_robustness_are_of_the_common_photos_too(tmp_path: Path, synthetic: Any) -> None:
     random = np.random.default_rng(1)
-    after = {"fastgaze": random.uniform(0.5, 1, 12), "gaze-lite": random.uniform(0.5, 1, 12)}
+    scores = {"fastgaze": random.uniform(0, 2, 12), "gaze-lite": random.uniform(0, 2, 12)}
     photos = {"fastgaze": range(8), "gaze-lite": range(4, 12)}
     runs = []
     for model, own in photos.items():
         rows = [
-            synthetic.row(i, scored=model, metrics={"score-before": 0.25, "score-after": float(after[model][i])})
+            synthetic.row(i, scored=model, metrics={"robustness-score": float(scores[model][i]), "relative-gain": 0.1})
             for i in own
         ]
         runs.append(synthetic.write_run(tmp_path / model, rows))
     (board,) = collect(runs)
     for one in board.ranking.standings:
-        expected = robustness_scores([0.25] * 4, after[one.card["model"]][4:8]).mean()
+        expected = scores[one.card["model"]][4:8].mean()
         assert one.quality is not None
         assert one.quality["robustness_score"]["n"] == 4
         assert one.quality["robustness_score"]["estimate"] == pytest.approx(expected)
