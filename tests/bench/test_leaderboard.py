@@ -262,7 +262,7 @@ def test_what_is_no_card_is_refused(tmp_path: Path, content: str) -> None:
 
 @pytest.mark.parametrize("weird", [None, "x", [], [[]], {"a": [1]}, float("nan"), 10**400, True])
 def test_a_card_with_anything_anywhere_is_refused_or_shown(tmp_path: Path, synthetic: Any, weird: Any) -> None:
-    rows = [synthetic.row(i, metrics={"score-before": 0.5, "score-after": 0.6}) for i in range(3)]
+    rows = [synthetic.row(i, metrics={"relative-gain": 0.1, "robustness-score": 0.6}) for i in range(3)]
     (card,) = model_cards(synthetic.write_run(tmp_path / "run", rows))
     file = tmp_path / "card.json"
     for path in places(card):
