@@ -119,7 +119,7 @@ class DCTQuantizationAttack(PhotoAttack):
         resaved: Sequence[Resave] = ((90, "4:4:4"), (90, "4:2:0")),
         bound: int = 1,
         margin: float = 0.005,
-        max_iter: int = 12,
+        max_iter: int = 8,
         max_radius: float = 2000 / 255,
         inner: Any = None,
         **kwargs: Any,
