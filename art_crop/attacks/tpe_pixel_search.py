@@ -99,7 +99,7 @@ class TPEPixelSearch(PhotoAttack):
         first, places = batch.objective(output), self._places(output, batch.objective, n)
         searches = [_Search(self, batch, i, places[i], float(first.loss[i])) for i in range(n)]
         before = first.success.tolist()
-        active = [i for i in range(n) if not before[i]]
+        active = [i for i in range(n) if not before[i] and not searches[i].done]
         while active:
             trials = [(i, trial) for i in active for trial in searches[i].ask()]
             photos = torch.stack([trial.candidate.seen for _, trial in trials])
@@ -108,7 +108,7 @@ class TPEPixelSearch(PhotoAttack):
                 searches[i].tell(trial, loss, success)
             active = [i for i in active if not searches[i].done]
             self.on_step(max(search.queries for search in searches), self.max_queries)
-        return [
+        return [  # each answer is that of a file already: nothing is asked again for the record
             (
                 search.best,
                 AttackResult(
@@ -135,7 +135,8 @@ class TPEPixelSearch(PhotoAttack):
 
 
 class _Trial(NamedTuple):
-    number: Any
+    asked: Any
+    """The study's own record of it."""
     candidate: Candidate
     direction: Tensor
     places: list[tuple[float, float]]
@@ -149,12 +150,12 @@ class _Search:
     ) -> None:
         self.attack, self.space, self.eps = attack, batch.spaces[index], batch.eps[index]
         self.weight = None if batch.weight is None else batch.weight[index]
-        space = self.space
-        self.best, self.least, self.success, self.queries, self.curve = space.start, loss, False, 1, [loss]
+        self.best, self.least, self.success, self.queries = self.space.start, loss, False, 1
+        self.curve = [loss]
         self.direction: Tensor | None = None
         self.carried: Tensor | None = None
         self.places, self.found_at = places, [place[:2] for place in places]
-        levels = (space.start.seen * 255).round().to(torch.uint8).cpu().numpy().tobytes()
+        levels = (self.space.start.seen * 255).round().to(torch.uint8).cpu().numpy().tobytes()
         self.seed, self.round = zlib.crc32(levels, attack.seed), -1
         self._next_round()
 
@@ -180,7 +181,7 @@ class _Search:
 
     def tell(self, trial: _Trial, loss: float, success: bool) -> None:
         """Take in an answer."""
-        self.study.tell(trial.number, loss)
+        self.study.tell(trial.asked, loss)
         self.queries += 1
         if (success, -loss) > (self.success, -self.least):
             self.best, self.least, self.success = trial.candidate, loss, success

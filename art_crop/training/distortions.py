@@ -19,7 +19,7 @@ from torch import Tensor
 from art_crop.errors import MissingDependencyError
 from art_crop.models.torchvision_import import import_torchvision
 
-__all__ = ["DISTORTIONS", "label", "mixed"]
+__all__ = ["DISTORTIONS", "label", "mixed", "similarities"]
 
 Pixels = NDArray[np.uint8]
 Distortion = Callable[[Pixels, float, np.random.Generator], Pixels]
@@ -44,12 +44,16 @@ def label(photos: Tensor, distorted: Tensor) -> Tensor:
     Raises:
         MissingDependencyError: piq or torchvision is not installed.
     """
-    similarities = _similarities()
-    mean = torch.stack([measure(distorted, photos, reduction="none") for measure in similarities]).mean(0)
+    mean = torch.stack([measure(distorted, photos, reduction="none") for measure in similarities()]).mean(0)
     return (100 * (1 - ((1 - mean).clamp_min(0) / (1 - WORST)).sqrt())).clamp(0, 100)
 
 
-def _similarities() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+def similarities() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """Import the two measures of :func:`label`.
+
+    Raises:
+        MissingDependencyError: piq or torchvision is not installed.
+    """
     import_torchvision()  # piq imports it, and here it may need help
     try:
         from piq import dss, haarpsi

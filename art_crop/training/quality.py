@@ -25,7 +25,7 @@ from art_crop.errors import InvalidInputError
 from art_crop.models.layers import fold_batch_norm
 from art_crop.models.quality_lite import QualityLiteNet
 from art_crop.training.checkpoint import average_weights, keep, loaded, resume, warmed_cosine
-from art_crop.training.distortions import DISTORTIONS, label, mixed
+from art_crop.training.distortions import DISTORTIONS, label, mixed, similarities
 
 __all__ = ["HELD_OUT", "QualityTraining", "pristine_photos", "train_quality"]
 
@@ -182,6 +182,7 @@ def train_quality(
     if not photos:
         raise InvalidInputError("photos: at least one photo is needed to learn from")
     settings.check()
+    similarities()  # what is missing is said before the first batch, and not by a process that makes batches
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)
         net, folded = QualityLiteNet(norm=True), QualityLiteNet()

@@ -63,6 +63,12 @@ def test_it_moves_the_peak_of_a_cropper_that_only_answers(cropper: Any) -> None:
         assert output.y[row] >= 0.55 * 192
 
 
+def test_a_single_query_is_the_photo_itself(cropper: Any) -> None:
+    attack = TPEPixelSearch(cropper, max_queries=1)
+    np.testing.assert_array_equal(attack.generate(X, REGION), X)
+    assert [(result.success, result.queries) for result in attack.results] == [(False, 1)] * 2
+
+
 def test_every_photo_that_is_asked_about_keeps_to_the_budget_and_the_limit_of_queries(cropper: Any) -> None:
     victim, seen = asked_only(cropper)
     attack = TPEPixelSearch(victim, eps=0.8, max_queries=21, batch=4, trials=8)

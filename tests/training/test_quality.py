@@ -72,6 +72,8 @@ def test_without_piq_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "piq", None)
     with pytest.raises(MissingDependencyError, match=r"art-crop\[training\]"):
         label(planar(PHOTO), planar(PHOTO))
+    with pytest.raises(MissingDependencyError, match=r"art-crop\[training\]"):
+        train_quality(photos(), settings(workers=1))
 
 
 @pytest.mark.parametrize(("kind", "level", "score"), [("blur", 0.57, 50), ("noise", 0.605, 50), ("jpeg", 0.12, 85)])
