@@ -6,41 +6,73 @@ of a small study each:
 
     place    a Gabor patch at the target and one at the old peak, in opponent colours, each at an offset of its own
     mix      the patches with the best change of the rounds before: cos(a) best + sin(a) patches
-    rescale  to the whole budget, round to whole grey levels, ask, tell the study the loss
+    combine  the changes of all trials so far, by a linear model of their losses, into one trial of each batch
+    rescale  each to the whole budget, round to whole grey levels, ask, tell the study the loss
     narrow   the box of offsets about the best place, and begin the next round with a fresh study
 
 A fresh study is as quick at its last trial as at its first, while the cost of a long one grows with its trials.
+
+A service that answers with a point or a crop alone says nothing while neither moves. There the search also asks about
+larger changes than the budget allows, where most directions succeed, and looks for the direction that succeeds at the
+smallest size: every success at a smaller size is progress that can be seen, until it is inside the budget.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import time
 import zlib
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from art_crop.attacks.base import Batch, PhotoAttack
 from art_crop.attacks.results import AttackResult
+from art_crop.attacks.saliency_peak import SaliencyPeakFGM
 from art_crop.attacks.space import Candidate
 from art_crop.attacks.targets import peak_moves
+from art_crop.attacks.trials import (
+    SAMPLERS,
+    Range,
+    Sampler,
+    StudyLog,
+    Trial,
+    TrialLog,
+    check_storage,
+    need_optuna,
+    suggest,
+)
 from art_crop.checks import check_choice, check_int, reject_unknown
-from art_crop.errors import MissingDependencyError
+from art_crop.estimators.torch_estimator import TorchEstimator
+from art_crop.functional.gabor import add_gabor
 from art_crop.functional.norms import unit
+from art_crop.objectives import BoxOutput
 
-__all__ = ["SAMPLERS", "TPEPixelSearch"]
+__all__ = ["TPEPixelSearch"]
 
-Sampler = Literal["tpe", "random", "cma-es"]
-SAMPLERS = ("tpe", "random", "cma-es")
-OPPONENT = ((1 / math.sqrt(2), -1 / math.sqrt(2), 0.0), (-1 / math.sqrt(6), -1 / math.sqrt(6), 2 / math.sqrt(6)))
-"""Red against green, blue against yellow: models of where people look answer to colour more than to light."""
-SIGMA, WAVELENGTH = (0.02, 0.06), (0.03, 0.09)
+SIGMA, WAVELENGTH = (0.024, 0.06), (0.038, 0.09)
 """Shares of the photo's longer side, from and to: spread of a patch, and length of its wave."""
 BOX, NARROWER = 0.15, 0.6
 """Share of the longer side by which a patch may be off its place in the first round, and by what the box shrinks."""
+ANGLE = Range(0.05, math.pi / 2)
+"""How far patches turn away from the change that they are mixed with."""
+GIVEN = -1
+"""Stands for the surrogate's direction where else a trial's number stands."""
+COARSE = 160
+"""Pixels of the longer side at which the linear model sees changes; patches are smooth."""
+RIDGE, LEAST, MOST = 0.3, 8, 400
+"""Of the linear model: its regularisation, and of how many trials it is made."""
+FAR = 4.0
+"""Times the budget at which a search without maps begins."""
 
 
 class TPEPixelSearch(PhotoAttack):
@@ -48,22 +80,31 @@ class TPEPixelSearch(PhotoAttack):
 
     Args:
         estimator: The model that is asked, of any task, query-only or not.
-        eps: L2 norm of the change, kept by every photo that is asked about.
+        eps: L2 norm of the change. Every photo that is asked about keeps to it, but for models that answer with points
+            or crops alone, which are asked about larger changes, too.
         max_queries: Times that the model may be asked about a photo, the photo itself included.
         batch: Trials of a photo that are asked about at once.
         trials: Of a round's study.
         sampler: ``"tpe"``; or, over the same patches, ``"cma-es"`` or ``"random"``.
+        combine: Make one trial of each batch from a linear model of the trials so far; False: patches alone.
+        surrogate: A white box of the same task, or its name, whose gradients help; None: none does.
+        transfer: ``"start"``: the change that succeeds with the surrogate is asked about first, and the search goes on
+            from there; ``"prior"``: the first round's patches are mixed with the surrogate's gradient.
+        storage: URL of a database or path of a journal file where trials are kept: a search that was stopped goes on,
+            and several workers share it. Searches of the same photo, objective and settings are one; ``max_queries``
+            and ``batch`` may differ. None: trials are forgotten.
         **kwargs: ``constraint``, ``by``, ``ratios``, ``loss``, ``quantize`` (``"round"`` unless given), ``seed``,
             ``verbose``, ``summary_writer``: as for :class:`~art_crop.attacks.base.PhotoAttack`.
 
     Raises:
         InvalidInputError: A parameter outside its range, or an unknown one.
         MissingDependencyError: Optuna is not installed.
+        OutputError: When used: the storage cannot be opened, is locked, or is damaged.
     """
 
     attack_params: ClassVar[list[str]] = [
         *(name for name in PhotoAttack.attack_params if name not in ("norm", "minimal", "mask", "layer")),
-        *("max_queries", "batch", "trials", "sampler"),
+        *("max_queries", "batch", "trials", "sampler", "combine", "surrogate", "transfer", "storage"),
     ]
     _searches_reduced = False
 
@@ -75,12 +116,17 @@ class TPEPixelSearch(PhotoAttack):
         batch: int = 8,
         trials: int = 100,
         sampler: Sampler = "tpe",
+        combine: bool = True,
+        surrogate: Any = None,
+        transfer: Literal["start", "prior"] = "start",
+        storage: str | Path | None = None,
         quantize: bool | Literal["round"] = "round",
         **kwargs: Any,
     ) -> None:
         reject_unknown(kwargs, {*self.attack_params, "summary_writer"}, type(self).__name__)
         super().__init__(estimator, quantize=quantize, **kwargs)
         self.max_queries, self.batch, self.trials, self.sampler = max_queries, batch, trials, sampler
+        self.combine, self.surrogate, self.transfer, self.storage = combine, surrogate, transfer, storage
         self._check_params()
 
     def _check_params(self) -> None:
@@ -88,182 +134,354 @@ class TPEPixelSearch(PhotoAttack):
         for name in ("max_queries", "batch", "trials"):
             check_int(getattr(self, name), name, at_least=1)
         check_choice(self.sampler, "sampler", SAMPLERS)
-        _optuna()
+        check_choice(self.combine, "combine", (True, False))
+        check_choice(self.transfer, "transfer", ("start", "prior"))
+        if self.storage is not None:
+            check_storage(self.storage)
+        if isinstance(self.surrogate, str):
+            from art_crop.plugins.registry import load_model
+
+            self.surrogate = load_model(self.surrogate)
+        if self.surrogate is not None:
+            self._check_other(self.surrogate, "surrogate", (TorchEstimator,))
+        need_optuna()
 
     def _halvings(self, size: tuple[int, int]) -> int:
         return 0
 
     def _search(self, batch: Batch) -> list[tuple[Candidate, AttackResult]]:
-        asked, start, n = batch.oracle or batch.estimator, batch.start, len(batch)
-        output = asked.output(start)
-        first, places = batch.objective(output), self._places(output, batch.objective, n)
-        searches = [_Search(self, batch, i, places[i], float(first.loss[i])) for i in range(n)]
-        before = first.success.tolist()
-        active = [i for i in range(n) if not before[i] and not searches[i].done]
-        while active:
-            trials = [(i, trial) for i in active for trial in searches[i].ask()]
-            photos = torch.stack([trial.candidate.seen for _, trial in trials])
-            verdict = batch.evaluate(photos, [i for i, _ in trials])
-            for (i, trial), loss, success in zip(trials, verdict.loss.tolist(), verdict.success.tolist(), strict=True):
-                searches[i].tell(trial, loss, success)
-            active = [i for i in active if not searches[i].done]
-            self.on_step(max(search.queries for search in searches), self.max_queries)
-        return [  # each answer is that of a file already: nothing is asked again for the record
-            (
-                search.best,
-                AttackResult(
-                    success=search.success or before[i],
-                    success_before=before[i],
-                    l2=math.nan,
-                    linf=math.nan,
-                    loss=search.least,
-                    gradients=0,
-                    queries=search.queries,
-                    curve=tuple(search.curve),
-                    curve_of="loss",
-                ),
-            )
-            for i, search in enumerate(searches)
+        searches = self._searches(batch)
+        active = [i for i, search in enumerate(searches) if not search.done]
+        try:
+            while active:
+                trials = [(i, trial) for i in active for trial in searches[i].ask()]
+                if trials:
+                    photos = torch.stack([searches[i].candidate(trial).seen for i, trial in trials])
+                    verdict = batch.evaluate(photos, [i for i, _ in trials])
+                    answers = zip(verdict.loss.tolist(), verdict.success.tolist(), strict=True)
+                    for (i, trial), (loss, success) in zip(trials, answers, strict=True):
+                        searches[i].tell(replace(trial, loss=loss, success=success))
+                    self.on_step(max(search.queries for search in searches), self.max_queries)
+                else:
+                    time.sleep(0.05)  # other workers are asking about what is left
+                active = [i for i in active if not searches[i].done]
+        finally:
+            for search in searches:
+                search.log.give_up()
+        return [search.found() for search in searches]
+
+    def _searches(self, batch: Batch) -> list[_Search]:
+        """Begin for each photo, or go on where its storage says."""
+        logs = [
+            TrialLog() if self.storage is None else StudyLog(str(self.storage), self._study(batch, i))
+            for i in range(len(batch))
+        ]
+        new = [i for i, log in enumerate(logs) if not log.has("photo")]
+        firsts: dict[int, Any] = {}
+        if new:
+            objective = batch.objective.take(new)
+            output = (batch.oracle or batch.estimator).output(batch.start[new])
+            verdict, places = objective(output), self._places(output, objective, len(new))
+            for k, i in enumerate(new):
+                firsts[i] = {
+                    "loss": float(verdict.loss[k]),
+                    "success": bool(verdict.success[k]),
+                    "places": places[k],
+                    "boxes": isinstance(output, BoxOutput),
+                }
+        given = self._directions(batch)
+        return [
+            _Search(self, batch, i, log, log.note("photo", partial(firsts.get, i)), None if given is None else given[i])
+            for i, log in enumerate(logs)
         ]
 
-    def _places(self, output: Any, objective: Any, count: int) -> list[list[tuple[float, float, float]]]:
+    def _directions(self, batch: Batch) -> Tensor | None:
+        """Where the surrogate would go from each photo, (n, 3, H, W)."""
+        if self.surrogate is None:
+            return None
+        x = batch.start.to(self.surrogate.device)
+        if self.transfer == "prior":
+            gradient: Tensor = self.surrogate.value_and_gradient(x, batch.objective).gradient
+            return -gradient.to(batch.start)
+        attack = SaliencyPeakFGM(self.surrogate, eps=batch.eps, max_iter=10, quantize=False)
+        changed: Tensor = attack.generate(x, batch.objective).to(batch.start)
+        return changed - batch.start
+
+    def _places(self, output: Any, objective: Any, count: int) -> list[list[list[float]]]:
         """Where each photo's patches begin, and by how much they may be off: x, y, share of the longer side."""
         regions = getattr(objective, "regions", None)
         if regions is None:
-            return [[(0.5, 0.5, 0.5)] * 2] * count
-        return [[(*move.target, BOX), (*move.old, BOX)] for move in peak_moves(output, regions)]
+            return [[[0.5, 0.5, 0.5]] * 2] * count
+        return [[[*move.target, BOX], [*move.old, BOX]] for move in peak_moves(output, regions)]
 
-
-class _Trial(NamedTuple):
-    asked: Any
-    """The study's own record of it."""
-    candidate: Candidate
-    direction: Tensor
-    places: list[tuple[float, float]]
+    def _study(self, batch: Batch, index: int) -> str:
+        """Name a photo's study after all that its search follows from."""
+        asked = batch.oracle or batch.estimator
+        weight = None if batch.weight is None else batch.weight[index]
+        search = {
+            name: getattr(self, name) for name in ("trials", "sampler", "combine", "transfer", "seed", "quantize")
+        }
+        said = [
+            *(batch.spaces[index].start.seen, batch.eps[index], weight, search, batch.objective.take([index])),
+            *(self.constraint, _name_of(asked), None if self.surrogate is None else _name_of(self.surrogate)),
+        ]
+        return "art-crop " + hashlib.sha256(json.dumps(_plain(said), sort_keys=True).encode()).hexdigest()[:32]
 
 
 class _Search:
-    """The rounds on one photo: what was found so far, and the study of the present round."""
+    """The rounds on one photo: what was asked about so far, and what follows from it."""
 
     def __init__(
-        self, attack: TPEPixelSearch, batch: Batch, index: int, places: list[tuple[float, float, float]], loss: float
+        self, attack: TPEPixelSearch, batch: Batch, index: int, log: TrialLog, first: Any, given: Tensor | None
     ) -> None:
-        self.attack, self.space, self.eps = attack, batch.spaces[index], batch.eps[index]
+        self.attack, self.space, self.eps, self.log = attack, batch.spaces[index], batch.eps[index], log
         self.weight = None if batch.weight is None else batch.weight[index]
-        self.best, self.least, self.success, self.queries = self.space.start, loss, False, 1
-        self.curve = [loss]
-        self.direction: Tensor | None = None
-        self.carried: Tensor | None = None
-        self.places, self.found_at = places, [place[:2] for place in places]
+        self.first, self.given, self.boxes = first, given, first["boxes"]
         levels = (self.space.start.seen * 255).round().to(torch.uint8).cpu().numpy().tobytes()
-        self.seed, self.round = zlib.crc32(levels, attack.seed), -1
-        self._next_round()
+        self.seed = zlib.crc32(levels, attack.seed)
+        self.known: dict[int, Trial] = {}
+        self.changes: list[tuple[int, Tensor]] = []
+        self.curve: list[float] = [first["loss"]]
+        self.best: Trial | None = None
+        """Inside the budget."""
+        self.leader: Trial | None = None
+        """The best of any size; patches are mixed with it in the rounds to come."""
+        self.floor = 0.0
+        """Of points and crops, the largest size at which the leader's direction is known to fail."""
+        self.round, self.base, self.places = -1, None, first["places"]
+        self.kept: dict[int, Tensor] = {}
+        self._sync()
+
+    @property
+    def queries(self) -> int:
+        """How often the model was asked."""
+        return 1 + len(self.known)
+
+    @property
+    def success(self) -> bool:
+        """Whether the photo as it is, or a change inside the budget, meets the objective."""
+        return bool(self.first["success"] or (self.best is not None and self.best.success))
 
     @property
     def done(self) -> bool:
         """Whether the photo succeeds, or may not be asked about again."""
         return self.success or self.queries >= self.attack.max_queries
 
-    def _next_round(self) -> None:
-        self.round, self.left = self.round + 1, self.attack.trials
-        if self.round:
-            self.places = [(*at, place[2] * NARROWER) for at, place in zip(self.found_at, self.places, strict=True)]
-            self.carried = self.direction
-        self.study = _study(self.attack.sampler, self.seed + self.round)
+    def ask(self) -> list[Trial]:
+        """Choose the next trials, numbered; none where other workers are asking about all that is left."""
+        if self.log.shared:
+            self._sync()
+            left = self.log.taken_over()
+            if left or self.done:
+                return left
+        asked = len(self.known) + self.log.running()
+        count = min(self.attack.batch, self.attack.max_queries - 1 - asked)
+        if count <= 0:
+            return []
+        if self.round != asked // self.attack.trials:
+            self._begin_round(asked // self.attack.trials)
+        if not asked and self.given is not None and self.attack.transfer == "start":
+            return self.log.reserve([Trial(base=GIVEN)], self.attack.max_queries - 1)
+        chosen = self._special()[:count]
+        seeds = [
+            int(np.random.SeedSequence([self.seed, self.round, asked + k]).generate_state(1)[0])
+            for k in range(len(chosen), count)
+        ]
+        history = [
+            (trial.params, self._value(trial))
+            for trial in self.known.values()
+            if trial.round == self.round and trial.params
+        ]
+        for params in suggest(self.attack.sampler, self._ranges(), history, seeds) if seeds else []:
+            chosen.append(Trial(self.round, params, self.base, scale=self._scale(len(chosen))))
+        return self.log.reserve(chosen, self.attack.max_queries - 1)
 
-    def ask(self) -> list[_Trial]:
-        """Choose the next trials."""
-        if not self.left:
-            self._next_round()
-        count = min(self.attack.batch, self.left, self.attack.max_queries - self.queries)
-        self.left -= count
-        return [self._trial(self.study.ask()) for _ in range(count)]
-
-    def tell(self, trial: _Trial, loss: float, success: bool) -> None:
+    def tell(self, trial: Trial) -> None:
         """Take in an answer."""
-        self.study.tell(trial.asked, loss)
-        self.queries += 1
-        if (success, -loss) > (self.success, -self.least):
-            self.best, self.least, self.success = trial.candidate, loss, success
-            self.direction, self.found_at = trial.direction, trial.places
-        self.curve.append(self.least)
+        self.log.finish(trial)
+        self._learn(trial)
 
-    def _trial(self, trial: Any) -> _Trial:
-        """Turn a study's numbers into a photo."""
+    def candidate(self, trial: Trial) -> Candidate:
+        """Make a trial's photo."""
+        return self.space.at(self.direction(trial), self.eps * trial.scale)
+
+    def found(self) -> tuple[Candidate, AttackResult]:
+        """The best photo inside the budget, with its record; it was asked about already."""
+        candidate = self.space.start if self.best is None else self.candidate(self.best)
+        loss = self.first["loss"] if self.best is None or self.best.loss is None else self.best.loss
+        result = AttackResult(
+            success=self.success,
+            success_before=self.first["success"],
+            l2=math.nan,
+            linf=math.nan,
+            loss=loss,
+            gradients=0 if self.given is None else 10 if self.attack.transfer == "start" else 1,
+            queries=self.queries,
+            curve=tuple(self.curve),
+            curve_of="loss",
+        )
+        return candidate, result
+
+    # -- what was asked about ------------------------------------------------------------------------------------------
+
+    def _sync(self) -> None:
+        for trial in self.log.finished():
+            if trial.number not in self.known:
+                self._learn(trial)
+
+    def _learn(self, trial: Trial) -> None:
+        assert trial.loss is not None
+        self.known[trial.number] = trial
+        if self.attack.combine and not self.boxes:
+            change = self.direction(trial)
+            change = change * (self.eps / float(change.norm().clamp_min(1e-30)))
+            self.changes.append((trial.number, F.interpolate(change[None], self._coarse, mode="area")[0]))
+            del self.changes[:-MOST]
+        inside = trial.scale <= 1
+        if inside and (trial.success, -trial.loss) > (self.success, -self.curve[-1]):
+            self.best = trial
+        self.curve.append(min(self.curve[-1], trial.loss) if inside else self.curve[-1])
+        first = math.inf if self.boxes else self.first["loss"]
+        if self._value(trial) < (first if self.leader is None else self._value(self.leader)):
+            if self.leader is None or self.leader.number not in trial.weights:
+                self.floor = 0.0
+            self.leader = trial
+        elif self.boxes and self.leader is not None and self.leader.number in trial.weights:
+            self.floor = max(self.floor, trial.scale)
+        wanted = {one.number for one in (self.leader, self.best) if one is not None} | {self.base}
+        self.kept = {n: change for n, change in self.kept.items() if n in wanted or n not in self.known}
+
+    def _value(self, trial: Trial) -> float:
+        """What is made less: the loss; of points and crops the size that succeeds, and before that the loss."""
+        assert trial.loss is not None
+        if not self.boxes:
+            return trial.loss
+        return math.log(trial.scale) + (0.0 if trial.success else 1.0 + math.log(FAR) + trial.loss)
+
+    # -- what to ask about ---------------------------------------------------------------------------------------------
+
+    def _begin_round(self, number: int) -> None:
+        leader = self.leader
+        placed = leader if leader is not None and leader.params else self._best_placed()
+
+        def began() -> Any:
+            base = GIVEN if self.given is not None else None
+            base = leader.number if number and leader is not None else base
+            if placed is None or not number:
+                return {"base": base, "places": self.first["places"]}
+            box = [place[2] * NARROWER**number for place in self.first["places"]]
+            return {"base": base, "places": [[placed.params[f"x{k}"], placed.params[f"y{k}"], box[k]] for k in (0, 1)]}
+
+        state = self.log.note(f"round {number}", began)
+        self.round, self.base, self.places = number, state["base"], state["places"]
+
+    def _best_placed(self) -> Trial | None:
+        placed = [trial for trial in self.known.values() if trial.params]
+        return min(placed, key=self._value, default=None)
+
+    def _ranges(self) -> dict[str, Range]:
+        """Of two patches' parameters: places in fractions of width and height, lengths in shares of the longer side."""
+        height, width = self.space.start.seen.shape[-2:]
+        ranges = {"sigma": Range(*SIGMA, log=True), "wave": Range(*WAVELENGTH, log=True), "share": Range(0.0, 1.0)}
+        for k, (x, y, box) in enumerate(self.places):
+            for name, middle, side in ((f"x{k}", x, width), (f"y{k}", y, height)):
+                off = box * max(height, width) / side
+                ranges[name] = Range(min(max(middle - off, 0.0), 1.0), max(min(middle + off, 1.0), 0.0))
+            ranges[f"hue{k}"] = ranges[f"turn{k}"] = Range(0.0, math.pi)
+            ranges[f"phase{k}"] = Range(-math.pi, math.pi)
+        return ranges if self.base is None else {**ranges, "angle": ANGLE}
+
+    def _scale(self, place: int) -> float:
+        """Times the budget at which patches are asked about: of points and crops, below what is known to succeed."""
+        if not self.boxes:
+            return 1.0
+        if self.leader is not None and self.leader.success:
+            return max(1.0, 0.85 * self.leader.scale)
+        return FAR if place % 2 else 1.0
+
+    def _special(self) -> list[Trial]:
+        """The trial of a batch that is no sampler's: the linear model's, or the leader at a smaller size."""
+        if self.boxes:
+            leader = self.leader
+            if leader is None or not leader.success:
+                return []
+            smaller = max(1.0, math.sqrt(max(self.floor, leader.scale / 2) * leader.scale))
+            enough = leader.scale / smaller > 1.02
+            return [Trial(self.round, weights={leader.number: 1.0}, scale=smaller)] if enough else []
+        if not self.attack.combine or len(self.changes) < LEAST:
+            return []
+        numbers = [number for number, _ in self.changes]
+        rows = torch.stack([change.flatten() for _, change in self.changes]).double()
+        losses = rows.new_tensor([self.known[number].loss - self.first["loss"] for number in numbers])
+        products = rows @ rows.T
+        ridge = RIDGE * float(products.diagonal().mean()) * torch.eye(len(rows), dtype=rows.dtype)
+        weights = -torch.linalg.solve(products + ridge, losses)
+        if not torch.isfinite(weights).all() or not weights.any():
+            return []
+        return [Trial(self.round, weights=dict(zip(numbers, weights.tolist(), strict=True)))]
+
+    def direction(self, trial: Trial) -> Tensor:
+        """Where a trial goes from the photo, (3, H, W); its length does not matter."""
+        if trial.number in self.kept:
+            return self.kept[trial.number]
+        if trial.weights:
+            change = self._sum(trial.weights)
+        elif trial.params:
+            change = self._patches(trial.params, trial.base)
+        else:
+            assert self.given is not None
+            change = self.given
+        change = change if self.weight is None else change * self.weight
+        if trial.number >= 0:
+            self.kept[trial.number] = change
+        return change
+
+    def _sum(self, weights: dict[int, float]) -> Tensor:
+        if len(weights) == 1:
+            return self.direction(self.known[next(iter(weights))])
+        kept = dict(self.changes)
+        coarse = sum(weight * kept[number] for number, weight in weights.items() if number in kept)
+        size = self.space.start.seen.shape[-2:]
+        return F.interpolate(coarse[None], size, mode="bilinear", align_corners=False)[0]  # type: ignore[index]
+
+    def _patches(self, params: dict[str, float], base: int | None) -> Tensor:
         height, width = self.space.start.seen.shape[-2:]
         side = max(height, width)
-        sigma = trial.suggest_float("sigma", *SIGMA, log=True) * side
-        wave = trial.suggest_float("wavelength", *WAVELENGTH, log=True) * side
-        share = trial.suggest_float("share", 0.0, 1.0)
-        change, places = torch.zeros_like(self.space.start.seen), []
-        for k, ((x, y, box), part) in enumerate(zip(self.places, (share, 1 - share), strict=True)):
-            at = (
-                float(np.clip(x + trial.suggest_float(f"x{k}", -box, box) * side / width, 0, 1)),
-                float(np.clip(y + trial.suggest_float(f"y{k}", -box, box) * side / height, 0, 1)),
-            )
-            places.append(at)
-            hue, turn = trial.suggest_float(f"hue{k}", 0, math.pi), trial.suggest_float(f"turn{k}", 0, math.pi)
-            phase = trial.suggest_float(f"phase{k}", -math.pi, math.pi)
+        change = torch.zeros_like(self.space.start.seen)
+        for k, part in enumerate((params["share"], 1 - params["share"])):
+            at = params[f"x{k}"], params[f"y{k}"]
+            turn, phase, hue = (params[f"{name}{k}"] for name in ("turn", "phase", "hue"))
+            sigma, wave = params["sigma"] * side, params["wave"] * side
             add_gabor(change, at, sigma, wave, turn, phase, hue, math.sqrt(part))
-        if self.carried is not None:
-            angle = trial.suggest_float("angle", 0.05, math.pi / 2)
-            change = math.cos(angle) * unit(self.carried[None])[0] + math.sin(angle) * unit(change[None])[0]
-        change = change if self.weight is None else change * self.weight
-        return _Trial(trial, self.space.at(change, self.eps), change, places)
+        if base is None:
+            return change
+        carried = self.given if base == GIVEN else self.direction(self.known[base])
+        assert carried is not None
+        angle = params["angle"]
+        return math.cos(angle) * unit(carried[None])[0] + math.sin(angle) * unit(change[None])[0]
+
+    @property
+    def _coarse(self) -> tuple[int, int]:
+        height, width = self.space.start.seen.shape[-2:]
+        factor = max(1.0, max(height, width) / COARSE)
+        return max(1, round(height / factor)), max(1, round(width / factor))
 
 
-def add_gabor(
-    change: Tensor,
-    at: tuple[float, float],
-    sigma: float,
-    wave: float,
-    turn: float,
-    phase: float,
-    hue: float,
-    size: float,
-) -> None:
-    """Add a Gabor patch of a given norm to a change (3, H, W), where it is not next to nothing.
-
-    Args:
-        change: What it is added to, in place.
-        at: Its middle, x and y in fractions of width and height.
-        sigma: Standard deviation of its Gaussian, in pixels.
-        wave: Length of its wave, in pixels.
-        turn: Direction of the wave, in radians.
-        phase: Of the wave at its middle.
-        hue: Angle in the plane of red against green and blue against yellow.
-        size: Its L2 norm.
-    """
-    height, width = change.shape[-2:]
-    ranges = []
-    for fraction, side in ((at[1], height), (at[0], width)):
-        middle = fraction * side - 0.5
-        low, high = max(0, math.floor(middle - 3 * sigma)), min(side, math.ceil(middle + 3 * sigma) + 1)
-        ranges.append((slice(low, high), torch.arange(low, high, dtype=change.dtype, device=change.device) - middle))
-    (rows, y), (columns, x) = ranges
-    along = math.cos(turn) * x[None] + math.sin(turn) * y[:, None]
-    patch = torch.exp(-(y[:, None] ** 2 + x[None] ** 2) / (2 * sigma**2)) * torch.cos(
-        2 * math.pi / wave * along + phase
-    )
-    colour = math.cos(hue) * change.new_tensor(OPPONENT[0]) + math.sin(hue) * change.new_tensor(OPPONENT[1])
-    change[:, rows, columns] += size / float(patch.norm().clamp_min(1e-12)) * colour.view(3, 1, 1) * patch
+def _name_of(model: Any) -> Any:
+    """What tells one model from another, as far as that can be told."""
+    inner = getattr(model, "model", None)
+    return [model.name, getattr(inner, "__qualname__", type(inner).__name__), model.weights_sha256]
 
 
-def _study(sampler: Sampler, seed: int) -> Any:
-    optuna = _optuna()
-    seed %= 2**32
-    made: dict[str, Callable[[], Any]] = {
-        "tpe": lambda: optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=seed),
-        "random": lambda: optuna.samplers.RandomSampler(seed=seed),
-        "cma-es": lambda: optuna.samplers.CmaEsSampler(seed=seed),
-    }
-    return optuna.create_study(sampler=made[sampler]())
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError('this attack needs Optuna: pip install "art-crop[tpe]"') from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
+def _plain(value: Any) -> Any:
+    """Turn anything that a search follows from into JSON; arrays into their digests."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        return [*array.shape, hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()]
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    if isinstance(value, Iterable):
+        return [_plain(one) for one in value]
+    return [type(value).__name__, _plain(getattr(value, "__dict__", repr(value)))]
