@@ -319,6 +319,7 @@ class _Search:
             queries=self.queries,
             curve=tuple(self.curve),
             curve_of="loss",
+            note="" if self.success else f"{self.queries} queries did not find it: try a larger max_queries, or eps",
         )
         return candidate, result
 

@@ -1,10 +1,11 @@
 """The numbers that a cell of a report's table may hold, by the names that a suite's ``[[table]]`` gives them.
 
-A measure is a share (``success``, ``success-before``, or one that a task adds), or ``mean X``, ``median X``, ``clipped
-mean X`` or ``largest X``, X being a column or a metric (a metric's name alone is its mean); each may end in ``of
-successes``. ``wasserstein X`` and ``energy X`` are distances between the photos' values of ``X-before`` and of X. A
-cell's unit is the photo: several results of one photo are their mean, or for the largest value, all looked at. What one
-task alone measures stands in :data:`TASK`, and no other module of results knows of it.
+A measure is a share (``success``, ``success-before``, ``success-within-N`` queries, or one that a task adds), or
+``mean X``, ``median X``, ``clipped mean X`` or ``largest X``, X being a column or a metric (a metric's name alone is
+its mean); each may end in ``of successes``. ``wasserstein X`` and ``energy X`` are distances between the photos'
+values of ``X-before`` and of X. A cell's unit is the photo: several results of one photo are their mean, or for the
+largest value, all looked at. What one task alone measures stands in :data:`TASK`, and no other module of results
+knows of it.
 """
 
 from __future__ import annotations
@@ -173,7 +174,9 @@ class Measure:
         import polars as pl
 
         if self.kind == "share":
-            value = _share(_SHARES[self.column], data)
+            share = _share_called(self.column)
+            assert share is not None
+            value = _share(share, data)
         else:
             value = pl.col(self.column).cast(pl.Float64) if self.column in data.columns else pl.lit(None, pl.Float64)
             value = value.clip(0, 1) if self.kind == "clipped mean" else value
@@ -223,17 +226,26 @@ def measure(name: Any) -> Measure:
     text, found = re.subn(r"\s+of successes$", "", name.strip()) if isinstance(name, str) else ("", 0)
     match = re.fullmatch(r"(?:(clipped mean|mean|median|largest|wasserstein|energy)\s+)?([a-z0-9_.-]+)", text)
     after = " of successes" if found else ""
-    if text in _SHARES:
-        return Measure(name, _SHARES[text].label + after, "share", text, bool(found), percent=True)
+    share = _share_called(text)
+    if share is not None:
+        return Measure(name, share.label + after, "share", text, bool(found), percent=True)
     if match is None or text in _ESTIMATES or text.startswith(("share-", "success-")):
         near = nearest(text, [*_SHARES, *(f"{kind} {column}" for kind in _ESTIMATES for column in COLUMNS)])
-        allowed = ", ".join([*_SHARES, *(f"{kind} X" for kind in _ESTIMATES)])
+        allowed = ", ".join([*_SHARES, "success-within-N", *(f"{kind} X" for kind in _ESTIMATES)])
         more = f"(X a metric or {', '.join(COLUMNS[:5])}), each with or without 'of successes'"
         raise InvalidInputError(f"values: {name!r} is no measure; {near}allowed: {allowed} {more}")
     kind: Kind = next((one for one in _ESTIMATES if one == match[1]), "mean")
     named = LABELS.get(match[2], match[2].replace("_", " "))
     label = (f"{_DISTANCES[kind]} of {named}s" if kind in _DISTANCES else f"{kind} {named}") + after
     return Measure(name, label, kind, match[2], bool(found), match[2] in TASK.percent)
+
+
+def _share_called(name: str) -> Share | None:
+    """The share of a name; the number of queries within which a success counts stands in it."""
+    within = re.fullmatch(r"success-within-([1-9][0-9]{0,8})", name)
+    if within is None:
+        return _SHARES.get(name)
+    return Share(f"success within {within[1]} queries", f"success and queries <= {within[1]}")
 
 
 def _distance(kind: Kind, before: Values | None, after: Values) -> float | None:

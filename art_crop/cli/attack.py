@@ -38,6 +38,10 @@ Examples:
 
   art-crop attack photo.jpg --show bottom --target "./crop.sh --fast"  # a program that prints x y
 
+  art-crop attack photos/ --show bottom --query-only --target my_service:crop --max-queries 500   # no gradients at all
+
+  art-crop attack photo.jpg --show bottom --query-only --target ./crop.sh --model gaze-lite   # a surrogate's as a start
+
   art-crop attack photo.jpg --show top-left --attack gaussian-noise --param smooth=4 --eps 20
 
   art-crop attack photo.jpg --show bottom --attack minimum-color-difference --png    # the change that looks least
@@ -48,6 +52,10 @@ Examples:
 
   art-crop attack photo.jpg --label other --model efficientnet-lite0                 # a classifier
 """
+
+
+_CHECKS = 3
+"""Requests for a photo beside the search's own: before it, of the photo as it would be written, and of the file."""
 
 
 def attack(
@@ -100,6 +108,30 @@ def attack(
     attack_name: Annotated[
         str, typer.Option("--attack", help="An attack that `art-crop plugins --kind attack` shows.")
     ] = "saliency-peak-fgm",
+    query_only: Annotated[
+        bool,
+        typer.Option(
+            "--query-only",
+            help="Ask the target alone, by the attack tpe-pixel-search; PNGs, unless --jpeg is given. A --model beside "
+            "--target is a surrogate to start from.",
+        ),
+    ] = False,
+    max_queries: Annotated[
+        int | None,
+        typer.Option(
+            min=_CHECKS + 2,
+            help="With --query-only: requests to the target for each photo, those that check the file included.",
+            show_default="300",
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="With --query-only: database (sqlite:///FILE, postgresql://...) or journal file where answers are "
+            "kept, so that a search that was stopped goes on and several workers share it.",
+            show_default="queries.log beside the results",
+        ),
+    ] = None,
     param: Annotated[
         list[str] | None,
         typer.Option(help="A parameter of the attack; may be repeated.", metavar="KEY=VALUE"),
@@ -158,7 +190,7 @@ def attack(
     """
     with errors_as_sentences():
         from art_crop.errors import InvalidInputError
-        from art_crop.pipeline import SHOWN_RATIOS, Settings
+        from art_crop.pipeline import SHOWN_RATIOS, Settings, make_folder, names_a_file
         from art_crop.pipeline.craft import attack_class, default_steps
         from art_crop.pipeline.run import model_name
         from art_crop.pipeline.target import load_models
@@ -174,6 +206,17 @@ def attack(
             raise InvalidInputError("peak: it takes the place of crops, so it cannot go with --ratio")
         if minimal and eps is not None:
             raise InvalidInputError("minimal: the smallest change is searched, so it cannot go with --eps")
+        params = parameters(param or [])
+        if query_only:
+            attack_name, png = _asking_alone(attack_name), png or jpeg is None
+            params["max_queries"] = (max_queries or 300) - _CHECKS
+            params["storage"] = storage or str(
+                (out_path.parent if names_a_file(out_path) else out_path) / "queries.log"
+            )
+        elif max_queries is not None or storage is not None:
+            raise InvalidInputError(
+                f"--{'storage' if max_queries is None else 'max-queries'}: it goes with --query-only"
+            )
         ratios = None if peak else tuple(ratio or SHOWN_RATIOS)
         settings = Settings(
             show,
@@ -187,7 +230,7 @@ def attack(
             direction="above" if below is None else "below",
             label=label if label in (None, "other") else _class_number(str(label)),
             attack=attack_name,
-            params=parameters(param or []),
+            params=params,
             defences=tuple(defence or ()),
             flexible=not ratio,
         )
@@ -204,6 +247,8 @@ def attack(
             ratios=ratios,
             scale=None if scale is None else _scale(scale),
         )
+        if query_only:
+            make_folder(out_path.parent if names_a_file(out_path) else out_path)
         settings.check_scale(loaded, "--below" if above is None else "--above")
         if surrogate is not None:
             settings = replace(settings, surrogate=model_name(surrogate))
@@ -218,6 +263,14 @@ def attack(
             max_pixels=max_pixels,
             as_json=as_json,
         )
+
+
+def _asking_alone(attack_name: str) -> str:
+    from art_crop.errors import InvalidInputError
+
+    if attack_name not in ("saliency-peak-fgm", "tpe-pixel-search"):
+        raise InvalidInputError(f"--query-only: it is the attack tpe-pixel-search; it cannot go with {attack_name}")
+    return "tpe-pixel-search"
 
 
 def _class_number(text: str) -> int:

@@ -53,6 +53,8 @@ _PARAMETERS = {
     "max_eps": "--max-eps",
     "steps": "--steps",
     "seed": "--seed",
+    "max_queries": "--max-queries",
+    "storage": "--storage",
     "png": "--png",
     "jpeg_quality": "--jpeg",
     "ratios": "--ratio",
@@ -96,7 +98,7 @@ def in_options(message: str) -> str:
     ``eps: a number above 0 is needed`` becomes ``--eps: ...``, and ``Try a larger max_eps`` ``Try a larger --max-eps``.
     """
     for name, option in _PARAMETERS.items():
-        message = re.sub(rf"(?:^|(?<=: )){name}(?=: )|(?<=Try a larger ){name}\b", option, message)
+        message = re.sub(rf"(?:^|(?<=: )){name}(?=: )|(?<=[Tt]ry a larger ){name}\b", option, message)
     return message
 
 

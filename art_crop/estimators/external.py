@@ -254,6 +254,11 @@ def external_model(
             return BlackBoxQualityRegressor(function, **options, **_stated(scale))
         answer = np.asarray(function(grey.copy()))
         crops = answer.ndim == 3 and answer.shape[1:] == (len(ratios), 4)
+        if not crops and _are_windows(answer, width=64, height=48):
+            raise InvalidInputError(
+                f"target: {text} answers with {answer.shape[1]} crop windows, and is asked about the ratios "
+                f"{', '.join(f'{ratio:g}' for ratio in ratios)}; a window for each of them, in their order, is needed"
+            )
         kind: Any = "point" if answer.shape == (1, 2) else "crops" if crops else "map"
         return BlackBoxSaliencyRegressor(function, returns=kind, ratios=ratios, **options)
     program = Program(parts, timeout)
@@ -264,6 +269,15 @@ def external_model(
         path.write_bytes(encode_png(np.full((48, 64, 3), 128, np.uint8)))
         first = program(path)
     return ProgramCropper(program, first, ratios=ratios, **options)
+
+
+def _are_windows(answer: Array, *, width: int, height: int) -> bool:
+    """Whether an answer (1, R, 4) that has not the number of windows that was asked for can only be windows."""
+    if answer.ndim != 3 or answer.shape[2] != 4 or not np.issubdtype(answer.dtype, np.number):
+        return False
+    near, size = answer[..., :2], answer[..., 2:]
+    inside = (near >= 0).all() and (size >= 1).all() and (near + size <= np.array([width, height]) + 0.5).all()
+    return bool(inside and (size.max(1) > 8).any())
 
 
 def _stated(scale: tuple[float, float] | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from art_crop.attacks.color_variance import color_threshold
 from art_crop.attacks.constraints import PerPixelBound
 from art_crop.attacks.dct_quantization import DCTQuantizationAttack
 from art_crop.attacks.space import CoefficientSpace
+from art_crop.attacks.tpe_pixel_search import TPEPixelSearch
 from art_crop.errors import ImageFileError, InvalidInputError
 from art_crop.estimators.saliency import PyTorchSaliencyRegressor
 from art_crop.functional.resize import halve, target_size
@@ -116,8 +117,8 @@ class Crafter:
             yield from self._without_budget(objective)
             return
         most = settings.max_eps or default_max_eps(*self.size)
-        if settings.eps is not None:
-            yield self._attack(objective, settings.eps, minimal=False)
+        if settings.eps is not None or issubclass(attack_class(settings), TPEPixelSearch):
+            yield self._attack(objective, settings.eps or most, minimal=False)
             return
         smallest = self._attack(objective, most, minimal=True)
         yield smallest
@@ -207,7 +208,10 @@ class Crafter:
         params: dict[str, Any] = {"eps": eps, "seed": self.settings.seed}
         params |= {"minimal": minimal} if minimal else {}
         params |= {"max_iter": self.settings.steps} if self.settings.steps is not None else {}
-        params |= {"success_oracle": target} if self.source is not self.target else {}
+        if self.source is not self.target and "surrogate" in known:
+            source, params = target, params | {"surrogate": source}
+        elif self.source is not self.target:
+            params |= {"success_oracle": target}
         if issubclass(kind, DCTQuantizationAttack):
             params |= self._quantisation()
         if "threshold" in known and self.settings.threshold is not None:

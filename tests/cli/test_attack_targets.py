@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,74 @@ def test_an_attack_without_gradients_needs_no_surrogate(photo_file: Path, servic
     assert (record["surrogate"], record["attack"], record["params"]) == (None, "gaussian-noise", {"smooth": 3})
     assert record["gradients"] == 0
     assert record["change"]["l2"] == pytest.approx(3, rel=0.01)
+
+
+class TestQueryOnly:
+    def test_a_service_that_is_only_asked_and_how_often(self, photo_file: Path, service: str, tmp_path: Path) -> None:
+        asked, out = tmp_path / "asked", tmp_path / "o"
+        body = f"""
+            def counted(x):
+                with open({str(asked)!r}, "a") as file:
+                    file.write("." * len(x))
+                return density(x)
+        """
+        module = tmp_path / f"{service}.py"
+        module.write_text(SERVICE + textwrap.dedent(body))
+        options = ("--query-only", "--max-queries", 60, "--target", f"{service}:counted", "--no-figure", "--out", out)
+        result = attack(photo_file, "--show", "0.1,0,0.9,1", "--peak", *options)
+        assert result.exit_code == 0, result.output
+        assert "Nothing to do" in result.output
+        hard = (photo_file, "--show", "0,0,0.05,0.08", "--peak", "--eps", 0.3, *options)
+        asked.unlink()
+        result = attack(*hard, "--overwrite")
+        assert result.exit_code == 1, result.output
+        assert "try a larger --max-queries" in result.output
+        first = json.loads((out / "photo.json").read_text())
+        assert (first["gradients"], first["surrogate"], first["attack"]) == (0, None, "tpe-pixel-search")
+        grey = 1  # of what kind it is, is seen by one photo that is none of the user's
+        assert len(asked.read_text()) == 60 + grey
+        again = attack(*hard, "--overwrite")
+        assert again.exit_code == 1
+        assert len(asked.read_text()) == 60 + 2 * grey + 3, "what was answered is in queries.log, and not asked again"
+
+    def test_a_surrogates_perturbation_is_the_start(
+        self, photo_file: Path, hidden: str, service: str, tmp_path: Path
+    ) -> None:
+        options = ("--query-only", "--target", f"{service}:density", "--model", "gaze-lite", "--out", tmp_path / "o")
+        result = attack(photo_file, "--show", hidden, *SHOW, *options)
+        assert result.exit_code == 0, result.output
+        record = record_of(tmp_path / "o")
+        assert (record["surrogate"], record["gradients"]) == ("gaze-lite", 10)
+        assert record["queries"] <= 5
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (("--query-only", "--attack", "i-fgsm"), "cannot go with i-fgsm"),
+            (("--max-queries", 100), "goes with --query-only"),
+            (("--storage", "x.log"), "goes with --query-only"),
+            (("--query-only", "--storage", "nosuch://x"), "--storage"),
+            (("--query-only", "--max-queries", 0), "max-queries"),
+            (("--query-only", "--max-queries", -3), "max-queries"),
+        ],
+    )
+    def test_what_cannot_be_is_said(
+        self, photo_file: Path, service: str, tmp_path: Path, options: Any, words: str
+    ) -> None:
+        target = ("--target", f"{service}:density", "--no-figure", "--out", tmp_path / "o")
+        result = attack(photo_file, "--show", "0,0,0.1,0.1", "--peak", *target, *options)
+        assert result.exit_code == 2, result.output
+        assert words in result.output
+
+    def test_windows_for_other_ratios_are_not_taken_for_maps(
+        self, photo_file: Path, service: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / f"{service}.py").write_text(
+            SERVICE + "\ndef crops(x):\n    return MODEL.crop(x, (0.5, 1.0, 2.0))\n"
+        )
+        result = attack(photo_file, "--show", "bottom", "--query-only", "--target", f"{service}:crops")
+        assert result.exit_code == 2, result.output
+        assert "answers with 3 crop windows" in result.output
 
 
 class TestPrograms:

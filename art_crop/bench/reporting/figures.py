@@ -20,6 +20,7 @@ __all__ = ["Panel", "Plot", "plots"]
 _PANELS = 36
 _CURVES = 400  # of a line; more would cost seconds and show the same
 _POINTS = 160
+_ASKED = 30  # queries of a method's longest search, for which the chart of queries has a line
 _CHARTS = 4  # of curves, for as many budgets; more would say the same again
 _CURVE_KINDS = {  # title, x axis, y axis and caption of what ``curve_of`` can name
     "loss": (
@@ -63,7 +64,7 @@ class Plot(NamedTuple):
 def plots(frame: Frame) -> list[Plot]:
     """All figures that the rows allow, by attacked and scored model."""
     groups = parts(frame)
-    found = [maker(frame, part) for maker in (_shifts, _budgets, _changes) for part in groups]
+    found = [maker(frame, part) for maker in (_shifts, _budgets, _changes, _queries) for part in groups]
     found += [_curves(frame, part, kind) for kind in _CURVE_KINDS for part in groups]
     return [plot for plot in found if plot is not None]
 
@@ -132,6 +133,34 @@ def _changes(frame: Frame, part: Part) -> Plot | None:
     caption = "Share of photos reached with a change of at most this size, as written; further left is less."
     x_title = "L2 of the written change, pixels in [0, 1]"
     return _shares("Success against the change", part, caption, series, x_title, log=True)
+
+
+def _queries(frame: Frame, part: Part) -> Plot | None:
+    """Share of photos reached within so many queries, a chart for each budget: for attacks that ask and ask again."""
+    good, queries = reached(frame), frame.numbers("queries")
+    known = part.mask & ~np.isnan(good)
+    panels: list[Panel] = []
+    legend: dict[tuple[str, int], None] = {}
+    budgets = _budgets_of(frame.numbers("eps"), known)
+    for budget, rows in budgets:
+        series = []
+        for number, (method, own) in enumerate(_methods(frame, part.mask)):
+            chosen = own & rows
+            if not chosen.any() or queries[chosen].max() < _ASKED:
+                continue
+            hits, rise = _rising(queries[chosen], good[chosen] == 1, frame.photos[chosen])
+            last = float(queries[chosen].max())
+            x = np.concatenate(([1.0], np.repeat(hits, 2), [last]))
+            y = np.concatenate(([0.0], np.column_stack((np.concatenate(([0.0], rise))[:-1], rise)).ravel()))
+            series.append(Series(method, x, np.append(y, y[-1]), None, number))
+        if series:
+            name = "" if budget is None or len(budgets) == 1 else f"budget {budget:g}"
+            title = f"Success against queries{name and f', {name}'}"
+            svg = line_chart(series, title, "queries", "reached the goal", percent=True, log_x=True, y_range=(0.0, 1.0))
+            panels.append(Panel(name, svg))
+            legend |= dict.fromkeys((one.name, one.colour) for one in series)
+    caption = "Share of photos reached within so many queries of the model, the first look at the photo included."
+    return Plot("Success against queries", part.split, caption, panels, tuple(legend)) if panels else None
 
 
 def _shares(title: str, part: Part, caption: str, series: list[Series], x_title: str, log: bool = False) -> Plot | None:
