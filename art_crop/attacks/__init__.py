@@ -1,5 +1,6 @@
 """Evasion attacks as ART knows them: one attack, one file, and what they share beside them."""
 
+from art_crop.attacks.art_query_attacks import ARTHopSkipJump, ARTSquareAttack
 from art_crop.attacks.base import EstimatorRequirementError
 from art_crop.attacks.color_difference import MinimumColorDifference
 from art_crop.attacks.color_variance import ColorVarianceAttack, color_threshold
@@ -22,6 +23,8 @@ from art_crop.attacks.universal_perturbation import UniversalPerturbation
 
 __all__ = [
     "L2",
+    "ARTHopSkipJump",
+    "ARTSquareAttack",
     "ColorVarianceAttack",
     "Constraint",
     "ContrastShift",

@@ -119,6 +119,18 @@ def art_crop_attacks() -> Iterable[AttackSpec]:
             requirements=("optuna>=4.0",),
         ),
         AttackSpec(
+            name="art-square-attack",
+            target="art_crop.attacks.art_query_attacks:ARTSquareAttack",
+            summary="asks the model alone: ART's SquareAttack in L2, under our objectives and budgets",
+            licence="MIT",
+        ),
+        AttackSpec(
+            name="art-hop-skip-jump",
+            target="art_crop.attacks.art_query_attacks:ARTHopSkipJump",
+            summary="asks the model alone for yes or no: ART's HopSkipJump, under our objectives and budgets",
+            licence="MIT",
+        ),
+        AttackSpec(
             name="i-fgsm",
             target="art_crop.attacks.iterative_fgsm:IterativeFGSM",
             summary="I-FGSM: steps along the gradient's sign, clipped to the budget",

@@ -243,12 +243,33 @@ class TestTPE(OfThePeak):
     named = "tpe-pixel-search"
     options = {"max_queries": 10, "batch": 3, "trials": 6}
     always_changes = False
-    bad_parameters = {"max_queries": (0, 1.5), "batch": (0, None), "trials": (0, "many"), "sampler": ("grid", None)}
+    bad_parameters = {
+        "max_queries": (0, 1.5),
+        "batch": (0, None),
+        "trials": (0, "many"),
+        "sampler": ("grid", None),
+        "combine": (1.5, "yes"),
+        "transfer": ("end",),
+        "storage": (3, ""),
+    }
 
 
 class TestTPEOnQuality(OnOtherTasks):
     named, victim = "tpe-pixel-search", "quality"
     options = {"max_queries": 10, "batch": 3, "trials": 6}
+
+
+class TestSquareAttack(OfThePeak):
+    named = "art-square-attack"
+    options = {"max_queries": 10}
+    always_changes = False
+    bad_parameters = {"max_queries": (0, 1.5), "p_init": (0.0, 1.5)}
+
+
+class TestHopSkipJump(OnOtherTasks):
+    named, victim = "art-hop-skip-jump", "quality"
+    options = {"max_queries": 40, "eps": 60.0}  # its first photo is noise all over
+    always_changes = False
 
 
 class TestIterativeFGSM(OnOtherTasks):
