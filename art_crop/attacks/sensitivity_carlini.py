@@ -198,7 +198,7 @@ class SensitivityCarliniL2(PhotoAttack):
                     break
             for i in range(n):
                 low[i], high[i] = (low[i], const[i]) if reached[i] else (const[i], high[i])
-                const[i] = (low[i] + high[i]) / 2 if high[i] < math.inf else 10 * const[i]
+                const[i] = _between(low[i], high[i], const[i])
         return self._records(batch, [Candidate(photo) for photo in best], before, taken, asked, curves)
 
     def _looks_back(self, step: int) -> bool:
@@ -239,6 +239,16 @@ class _Adam:
         mean = self.first[active] / (1 - self.betas[0] ** self.done)
         spread = (self.second[active] / (1 - self.betas[1] ** self.done)).sqrt()
         self.w[active] -= rate * mean / (spread + 1e-8)
+
+
+def _between(low: float, high: float, tried: float) -> float:
+    """The constant to try next: by tens until one succeeds and one fails, then their geometric mean.
+
+    How large it must be depends on weights and scores, over orders of magnitude: means of few would not get there.
+    """
+    if low > 0 and high < math.inf:
+        return math.sqrt(low * high)
+    return tried / 10 if high < math.inf else 10 * tried
 
 
 def _weights(maps: Tensor, photos: Tensor, floor: float) -> Tensor:

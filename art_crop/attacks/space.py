@@ -24,6 +24,8 @@ from art_crop.images.coefficients import JpegCoefficients, decode_reduced
 __all__ = ["Candidate", "CoefficientSpace", "PhotoSpace", "ReducedSpace", "Space"]
 
 ROUNDS = 12
+SPARSE = 0.6
+"""Where a direction moves less than this share of the pixels, the others are not looked at."""
 CLOSE = 2e-3
 """A rounded perturbation is as large as its budget when it falls short by no more than this share."""
 
@@ -111,15 +113,31 @@ class PhotoSpace:
             moves = self._aimed_at(direction)
             if eps <= moves.single_levels_capacity or moves.capacity == 0:
                 return Candidate(moves.realise(moves.spend(eps)).to(self.grid) / 255)
+        if self.norm == "2" and self.constraint is None and exact:
+            where = direction.abs().amax(0).flatten().nonzero()[:, 0]
+            if 0 < len(where) < SPARSE * direction[0].numel():  # patches: the rest of the photo is not looked at
+                moved = self.grid.clone()
+                part = PhotoSpace(self._columns(self.grid, where), "2", quantize=self.quantize, single_levels=False)
+                part.low, part.high = self.low, self.high
+                along = part._along(self._columns(direction, where), eps)
+                return Candidate(moved.flatten(1).index_copy_(1, where, along[:, 0]).view_as(moved))
         if not exact and self.norm == "2" and self.constraint is None:
             size = eps / float(direction.norm().clamp_min(1e-30))
             return Candidate(torch.add(self.grid, direction, alpha=size).clamp_(*self.clip))
+        return Candidate(self._along(direction, eps))
+
+    @staticmethod
+    def _columns(x: Tensor, where: Tensor) -> Tensor:
+        """Some pixels (3, 1, K) of a photo (3, H, W)."""
+        return x.flatten(1).index_select(1, where)[:, None]
+
+    def _along(self, direction: Tensor, eps: float) -> Tensor:
         budgets = self.grid.new_tensor([eps])
         moved = add_scaled(self.grid[None], direction[None], budgets, self.norm, clip=(self.low, self.high))[0]
         moved = self._rounded(moved, eps) if self.quantize else moved
         if self.constraint is not None:
             moved = self.constraint.project(self.grid[None], moved[None])[0]
-        return Candidate(moved)
+        return moved
 
     def inside(self, change: Tensor) -> Tensor:
         """Clip a change (3, H, W) to the limits of pixels, and to those that may change."""

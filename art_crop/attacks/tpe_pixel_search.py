@@ -45,11 +45,11 @@ from art_crop.attacks.trials import (
     Range,
     Sampler,
     StudyLog,
+    Suggestions,
     Trial,
     TrialLog,
     check_storage,
     need_optuna,
-    suggest,
 )
 from art_crop.checks import check_choice, check_int, reject_unknown
 from art_crop.estimators.torch_estimator import TorchEstimator
@@ -239,8 +239,12 @@ class _Search:
         self.first, self.given, self.boxes = first, given, first["boxes"]
         levels = (self.space.start.seen * 255).round().to(torch.uint8).cpu().numpy().tobytes()
         self.seed = zlib.crc32(levels, attack.seed)
+        self.suggest = Suggestions(attack.sampler)
         self.known: dict[int, Trial] = {}
-        self.changes: list[tuple[int, Tensor]] = []
+        self.changes: dict[int, Tensor] = {}
+        """Of the latest trials, by their numbers, at the linear model's size."""
+        self.products = torch.zeros(0, 0, dtype=torch.float64)
+        """Of these changes with each other."""
         self.curve: list[float] = [first["loss"]]
         self.best: Trial | None = None
         """Inside the budget."""
@@ -292,7 +296,7 @@ class _Search:
             for trial in self.known.values()
             if trial.round == self.round and trial.params
         ]
-        for params in suggest(self.attack.sampler, self._ranges(), history, seeds) if seeds else []:
+        for params in self.suggest(self._ranges(), history, seeds):
             chosen.append(Trial(self.round, params, self.base, scale=self._scale(len(chosen))))
         return self.log.reserve(chosen, self.attack.max_queries - 1)
 
@@ -334,10 +338,7 @@ class _Search:
         assert trial.loss is not None
         self.known[trial.number] = trial
         if self.attack.combine and not self.boxes:
-            change = self.direction(trial)
-            change = change * (self.eps / float(change.norm().clamp_min(1e-30)))
-            self.changes.append((trial.number, F.interpolate(change[None], self._coarse, mode="area")[0]))
-            del self.changes[:-MOST]
+            self._add_change(trial)
         inside = trial.scale <= 1
         if inside and (trial.success, -trial.loss) > (self.success, -self.curve[-1]):
             self.best = trial
@@ -351,6 +352,21 @@ class _Search:
             self.floor = max(self.floor, trial.scale)
         wanted = {one.number for one in (self.leader, self.best) if one is not None} | {self.base}
         self.kept = {n: change for n, change in self.kept.items() if n in wanted or n not in self.known}
+
+    def _add_change(self, trial: Trial) -> None:
+        """Keep a trial's change for the linear model, and its products with those before."""
+        direction = self.direction(trial)
+        change = F.interpolate(direction[None], self._coarse, mode="area")[0]
+        change *= self.eps / float(direction.norm().clamp_min(1e-30))
+        if len(self.changes) == MOST:
+            self.changes.pop(next(iter(self.changes)))
+            self.products = self.products[1:, 1:]
+        self.changes[trial.number] = change
+        products = [float(torch.dot(other.flatten(), change.flatten())) for other in self.changes.values()]
+        grown = self.products.new_zeros(len(products), len(products))
+        grown[:-1, :-1] = self.products
+        grown[-1, :] = grown[:, -1] = grown.new_tensor(products)
+        self.products = grown
 
     def _value(self, trial: Trial) -> float:
         """What is made less: the loss; of points and crops the size that succeeds, and before that the loss."""
@@ -411,15 +427,12 @@ class _Search:
             return [Trial(self.round, weights={leader.number: 1.0}, scale=smaller)] if enough else []
         if not self.attack.combine or len(self.changes) < LEAST:
             return []
-        numbers = [number for number, _ in self.changes]
-        rows = torch.stack([change.flatten() for _, change in self.changes]).double()
-        losses = rows.new_tensor([self.known[number].loss - self.first["loss"] for number in numbers])
-        products = rows @ rows.T
-        ridge = RIDGE * float(products.diagonal().mean()) * torch.eye(len(rows), dtype=rows.dtype)
-        weights = -torch.linalg.solve(products + ridge, losses)
+        losses = self.products.new_tensor([self.known[number].loss - self.first["loss"] for number in self.changes])
+        ridge = RIDGE * float(self.products.diagonal().mean()) * torch.eye(len(losses), dtype=losses.dtype)
+        weights = -torch.linalg.solve(self.products + ridge, losses)
         if not torch.isfinite(weights).all() or not weights.any():
             return []
-        return [Trial(self.round, weights=dict(zip(numbers, weights.tolist(), strict=True)))]
+        return [Trial(self.round, weights=dict(zip(self.changes, weights.tolist(), strict=True)))]
 
     def direction(self, trial: Trial) -> Tensor:
         """Where a trial goes from the photo, (3, H, W); its length does not matter."""
@@ -440,10 +453,10 @@ class _Search:
     def _sum(self, weights: dict[int, float]) -> Tensor:
         if len(weights) == 1:
             return self.direction(self.known[next(iter(weights))])
-        kept = dict(self.changes)
-        coarse = sum(weight * kept[number] for number, weight in weights.items() if number in kept)
-        size = self.space.start.seen.shape[-2:]
-        return F.interpolate(coarse[None], size, mode="bilinear", align_corners=False)[0]  # type: ignore[index]
+        coarse = torch.zeros_like(next(iter(self.changes.values())))
+        for number, weight in weights.items():
+            coarse.add_(self.changes[number], alpha=weight)
+        return F.interpolate(coarse[None], self.space.start.seen.shape[-2:], mode="bilinear", align_corners=False)[0]
 
     def _patches(self, params: dict[str, float], base: int | None) -> Tensor:
         height, width = self.space.start.seen.shape[-2:]

@@ -1,7 +1,7 @@
 """The trials of a query-only search: proposing their parameters, keeping them, and sharing them between workers.
 
-Proposals follow from the trials that are finished and from a seed alone (:func:`suggest`), so that a search that was
-killed goes on as if it had not been. Trials are kept in memory (:class:`TrialLog`), or in a study of Optuna's in a
+Proposals follow from the trials that are finished and from seeds alone (:class:`Suggestions`), so that a search that
+was killed goes on as if it had not been. Trials are kept in memory (:class:`TrialLog`), or in a study of Optuna's in a
 database or journal file (:class:`StudyLog`), which its dashboard shows and several workers share.
 """
 
@@ -23,7 +23,17 @@ import numpy as np
 
 from art_crop.errors import InvalidInputError, MissingDependencyError, OutputError, describe
 
-__all__ = ["SAMPLERS", "Range", "Sampler", "StudyLog", "Trial", "TrialLog", "check_storage", "need_optuna", "suggest"]
+__all__ = [
+    "SAMPLERS",
+    "Range",
+    "Sampler",
+    "StudyLog",
+    "Suggestions",
+    "Trial",
+    "TrialLog",
+    "check_storage",
+    "need_optuna",
+]
 
 Sampler = Literal["tpe", "random", "cma-es"]
 SAMPLERS = ("tpe", "random", "cma-es")
@@ -66,38 +76,60 @@ class Trial:
     success: bool = False
 
 
-def suggest(
-    sampler: Sampler, ranges: dict[str, Range], history: Sequence[tuple[dict[str, float], float]], seeds: Sequence[int]
-) -> list[dict[str, float]]:
-    """Propose parameters, one set for each seed, from what was asked so far; the same arguments, the same proposals.
+class Suggestions:
+    """Proposals of parameters, which follow from what was asked so far and from seeds alone.
+
+    What TPE's study holds is kept from call to call, for making it anew would cost more than the proposals.
 
     Args:
         sampler: ``"tpe"``, multivariate, those of one call being kept apart (constant liar); ``"cma-es"``, whose
             generations are the history in its order; ``"random"``.
-        ranges: Of the parameters.
-        history: Parameters and value (less is better) of what was asked; those outside of the ranges are left out.
-        seeds: Of the proposals.
     """
-    known = [(params, value) for params, value in history if _inside(params, ranges)]
-    if sampler == "random":
-        return [_point(np.random.default_rng(seed).random(len(ranges)), ranges) for seed in seeds]
-    if sampler == "cma-es":
-        return _cma_es(ranges, known, seeds)
-    optuna = need_optuna()
-    study = optuna.create_study()
-    spread = {name: optuna.distributions.FloatDistribution(*bounds) for name, bounds in ranges.items()}
-    study.add_trials(
-        [optuna.trial.create_trial(params=params, distributions=spread, value=value) for params, value in known]
-    )
-    proposals = []
-    for seed in seeds:
-        study.sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=seed)
-        proposals.append(study.ask(spread).params)
-    return proposals
+
+    def __init__(self, sampler: Sampler) -> None:
+        self.sampler = sampler
+        self.ranges: dict[str, Range] = {}
+        self.told: list[tuple[dict[str, float], float]] = []
+        self.study: Any = None
+
+    def __call__(
+        self,
+        ranges: dict[str, Range],
+        history: Sequence[tuple[dict[str, float], float]],
+        seeds: Sequence[int],
+    ) -> list[dict[str, float]]:
+        """Propose parameters, one set for each seed.
+
+        Args:
+            ranges: Of the parameters.
+            history: Parameters and value (less is better) of what was asked; those outside of the ranges are left out.
+            seeds: Of the proposals.
+        """
+        known = [(params, value) for params, value in history if _inside(params, ranges)]
+        if not seeds:
+            return []
+        if self.sampler == "random":
+            return [_point(np.random.default_rng(seed).random(len(ranges)), ranges) for seed in seeds]
+        return _cma_es(ranges, known, seeds) if self.sampler == "cma-es" else self._tpe(ranges, known, seeds)
+
+    def _tpe(self, ranges: dict[str, Range], known: Any, seeds: Sequence[int]) -> list[dict[str, float]]:
+        optuna = need_optuna()
+        spread = {name: optuna.distributions.FloatDistribution(*bounds) for name, bounds in ranges.items()}
+        if ranges != self.ranges or known[: len(self.told)] != self.told:
+            self.study, self.ranges, self.told = optuna.create_study(), ranges, []
+        for params, value in known[len(self.told) :]:
+            self.study.add_trial(optuna.trial.create_trial(params=params, distributions=spread, value=value))
+        self.told = known
+        asked = []
+        for seed in seeds:
+            self.study.sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=seed)
+            asked.append(self.study.ask(spread))
+        for trial in asked:  # what becomes of them is told as history
+            self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        return [trial.params for trial in asked]
 
 
 def _cma_es(ranges: dict[str, Range], known: Any, seeds: Sequence[int]) -> list[dict[str, float]]:
-    need_optuna()
     from cmaes import CMA
 
     cube = np.tile([0.0, 1.0], (len(ranges), 1))

@@ -20,7 +20,7 @@ from skimage import data
 
 import art_crop
 from art_crop.attacks import TPEPixelSearch
-from art_crop.attacks.trials import SAMPLERS, Range, StudyLog, Trial, TrialLog, suggest
+from art_crop.attacks.trials import SAMPLERS, Range, StudyLog, Suggestions, Trial, TrialLog
 from art_crop.errors import InvalidInputError, MissingDependencyError, OutputError
 from art_crop.estimators import BlackBoxSaliencyRegressor
 from art_crop.geometry import Region
@@ -66,10 +66,11 @@ def test_proposals_follow_from_history_and_seeds_and_come_nearer(sampler: Any) -
         return (params["a"] - 0.7) ** 2 + np.log10(params["b"] / 0.1) ** 2 + (params["c"] + 1) ** 2
 
     history: list[Any] = []
+    suggest = Suggestions(sampler)
     for start in range(0, 120, 8):
         seeds = list(range(start, start + 8))
-        found = suggest(sampler, RANGES, history, seeds)
-        assert found == suggest(sampler, RANGES, history, seeds)
+        found = suggest(RANGES, history, seeds)
+        assert found == Suggestions(sampler)(RANGES, history, seeds)
         assert len({tuple(params.values()) for params in found}) == 8
         for params in found:
             assert all(low <= params[name] <= high for name, (low, high, _) in RANGES.items())
@@ -81,7 +82,8 @@ def test_proposals_follow_from_history_and_seeds_and_come_nearer(sampler: Any) -
 def test_history_of_other_ranges_is_left_out() -> None:
     odd: list[Any] = [({"a": 3.0, "b": 0.1, "c": 0.0}, 0.0), ({"a": 0.5}, 0.0)]
     for sampler in SAMPLERS:
-        assert suggest(sampler, RANGES, odd, [4]) == suggest(sampler, RANGES, [], [4])  # type: ignore[arg-type]
+        suggest = Suggestions(sampler)  # type: ignore[arg-type]
+        assert suggest(RANGES, odd, [4]) == suggest(RANGES, [], [4])
 
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["sqlite", "journal"])
