@@ -112,6 +112,22 @@ def test_within_16_pixels_counts_where_a_tenth_of_the_way_is_less(tmp_path: Path
     assert measure("share-within-16px").label == "at the target, or within 16 px"
 
 
+def test_successes_within_a_number_of_queries_are_counted(tmp_path: Path, synthetic: Any) -> None:
+    asked = [(True, 20), (True, 100), (True, 101), (False, 40), (False, 300), (True, 300)]
+    rows = [synthetic.row(i, success=good, queries=queries) for i, (good, queries) in enumerate(asked)]
+    rows.append(synthetic.row(9, success=True, success_before=True, queries=1))
+    frame = read(tmp_path, synthetic, rows)
+    for within, share in ((19, 0), (20, 1 / 6), (100, 2 / 6), (101, 3 / 6), (300, 4 / 6)):
+        cell = cell_of(frame, f"success-within-{within}")
+        assert (cell.n, cell.interval.estimate) == (6, pytest.approx(share))
+    assert measure("success-within-100").label == "success within 100 queries"
+    (plot,) = [plot for plot in plots(frame) if plot.title == "Success against queries"]
+    assert [name for name, _ in plot.legend] == ["proposed (3 steps, Grad-CAM)"]
+    for wrong in ("success-within-", "success-within-0", "success-within-1.5", "success-within-ten"):
+        with pytest.raises(InvalidInputError, match="success-within-N"):
+            measure(wrong)
+
+
 def test_the_largest_change_shows_that_budgets_hold(tmp_path: Path, synthetic: Any) -> None:
     rows = [synthetic.row(i, seed=seed, l2=l2) for i, pair in enumerate([(9.9, 9.99961), (9.5, 1.0)])
             for seed, l2 in enumerate(pair)]  # fmt: skip
