@@ -71,6 +71,8 @@ COARSE = 160
 """Pixels of the longer side at which the linear model sees changes; patches are smooth."""
 RIDGE, LEAST, MOST = 0.3, 8, 400
 """Of the linear model: its regularisation, and of how many trials it is made."""
+SPECIAL = 8
+"""Where trials are asked about one by one, of so many one is the linear model's, or the leader's at a smaller size."""
 FAR = 4.0
 """Times the budget at which a search without maps begins."""
 
@@ -223,7 +225,11 @@ class TPEPixelSearch(PhotoAttack):
         }
         said = [
             *(batch.spaces[index].start.seen, batch.eps[index], weight, search, batch.objective.take([index])),
-            *(self.constraint, _name_of(asked), None if self.surrogate is None else _name_of(self.surrogate)),
+            *(
+                getattr(batch.spaces[index], "constraint", None),
+                _name_of(asked),
+                None if self.surrogate is None else _name_of(self.surrogate),
+            ),
         ]
         return "art-crop " + hashlib.sha256(json.dumps(_plain(said), sort_keys=True).encode()).hexdigest()[:32]
 
@@ -286,7 +292,8 @@ class _Search:
             self._begin_round(asked // self.attack.trials)
         if not asked and self.given is not None and self.attack.transfer == "start":
             return self.log.reserve([Trial(base=GIVEN)], self.attack.max_queries - 1)
-        chosen = self._special()[:count]
+        alone = self.attack.batch == 1  # then every so many trials
+        chosen = [] if alone and asked % SPECIAL else self._special()[:count]
         seeds = [
             int(np.random.SeedSequence([self.seed, self.round, asked + k]).generate_state(1)[0])
             for k in range(len(chosen), count)

@@ -429,6 +429,8 @@ def _is_dead(worker: str, began: datetime | None) -> bool:
         return bool(psutil.Process(pid).create_time() != created)
     except psutil.NoSuchProcess:
         return True
+    except psutil.Error:  # it is there, and somebody else's
+        return False
 
 
 def need_optuna() -> Any:

@@ -64,6 +64,17 @@ def test_it_moves_the_peak_of_a_cropper_that_only_answers(cropper: Any) -> None:
         assert output.y[row] >= 0.55 * 192
 
 
+def test_one_at_a_time_patches_and_their_combinations_are_asked_about(cropper: Any) -> None:
+    victim, seen = asked_only(cropper)
+    attack = TPEPixelSearch(victim, eps=0.5, max_queries=40, batch=1)
+    attack.generate(X[:1], Region(0.02, 0.02, 0.2, 0.2))
+    changed = [(photo != X[0]).any(0).mean() for photo in seen[1:]]
+    assert len({photo.tobytes() for photo in seen}) == 40
+    assert sum(share > 1.5 * np.median(changed) for share in changed) >= 2, (
+        "sums of patches cover more than two of them"
+    )
+
+
 def test_a_single_query_is_the_photo_itself(cropper: Any) -> None:
     attack = TPEPixelSearch(cropper, max_queries=1)
     np.testing.assert_array_equal(attack.generate(X, REGION), X)
