@@ -14,7 +14,8 @@ A fresh study is as quick at its last trial as at its first, while the cost of a
 
 A service that answers with a point or a crop alone says nothing while neither moves. There the search also asks about
 larger changes than the budget allows, where most directions succeed, and looks for the direction that succeeds at the
-smallest size: every success at a smaller size is progress that can be seen, until it is inside the budget.
+smallest size: every success at a smaller size is progress that can be seen, until it is inside the budget. The search
+for the smallest change (``minimal``) goes on in the same way below it.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class TPEPixelSearch(PhotoAttack):
         estimator: The model that is asked, of any task, query-only or not.
         eps: L2 norm of the change. Every photo that is asked about keeps to it, but for models that answer with points
             or crops alone, which are asked about larger changes, too.
+        minimal: Go on after a success, to smaller changes, until the queries are used up.
         max_queries: Times that the model may be asked about a photo, the photo itself included.
         batch: Trials of a photo that are asked about at once.
         trials: Of a round's study.
@@ -105,7 +107,7 @@ class TPEPixelSearch(PhotoAttack):
     """
 
     attack_params: ClassVar[list[str]] = [
-        *(name for name in PhotoAttack.attack_params if name not in ("norm", "minimal", "mask", "layer")),
+        *(name for name in PhotoAttack.attack_params if name not in ("norm", "mask", "layer")),
         *("max_queries", "batch", "trials", "sampler", "combine", "surrogate", "transfer", "storage"),
     ]
     _searches_reduced = False
@@ -221,7 +223,8 @@ class TPEPixelSearch(PhotoAttack):
         asked = batch.oracle or batch.estimator
         weight = None if batch.weight is None else batch.weight[index]
         search = {
-            name: getattr(self, name) for name in ("trials", "sampler", "combine", "transfer", "seed", "quantize")
+            name: getattr(self, name)
+            for name in ("trials", "sampler", "combine", "transfer", "seed", "quantize", "minimal")
         }
         said = [
             *(batch.spaces[index].start.seen, batch.eps[index], weight, search, batch.objective.take([index])),
@@ -251,13 +254,14 @@ class _Search:
         """Of the latest trials, by their numbers, at the linear model's size."""
         self.products = torch.zeros(0, 0, dtype=torch.float64)
         """Of these changes with each other."""
-        self.curve: list[float] = [first["loss"]]
+        self.least = first["loss"]
+        self.curve: list[float] = [math.inf if attack.minimal else self.least]
         self.best: Trial | None = None
         """Inside the budget."""
         self.leader: Trial | None = None
         """The best of any size; patches are mixed with it in the rounds to come."""
         self.floor = 0.0
-        """Of points and crops, the largest size at which the leader's direction is known to fail."""
+        """While sizes are made smaller, the largest at which the leader's direction is known to fail."""
         self.round, self.base, self.places = -1, None, first["places"]
         self.kept: dict[int, Tensor] = {}
         self._sync()
@@ -275,7 +279,13 @@ class _Search:
     @property
     def done(self) -> bool:
         """Whether the photo succeeds, or may not be asked about again."""
-        return self.success or self.queries >= self.attack.max_queries
+        enough = self.first["success"] if self.attack.minimal else self.success
+        return bool(enough or self.queries >= self.attack.max_queries)
+
+    @property
+    def by_size(self) -> bool:
+        """Whether the size that succeeds is made smaller, and not the loss."""
+        return bool(self.boxes or (self.attack.minimal and self.success))
 
     def ask(self) -> list[Trial]:
         """Choose the next trials, numbered; none where other workers are asking about all that is left."""
@@ -329,7 +339,7 @@ class _Search:
             gradients=0 if self.given is None else 10 if self.attack.transfer == "start" else 1,
             queries=self.queries,
             curve=tuple(self.curve),
-            curve_of="loss",
+            curve_of="budget" if self.attack.minimal else "loss",
             note="" if self.success else f"{self.queries} queries did not find it: try a larger max_queries, or eps",
         )
         return candidate, result
@@ -346,16 +356,18 @@ class _Search:
         self.known[trial.number] = trial
         if self.attack.combine and not self.boxes:
             self._add_change(trial)
-        inside = trial.scale <= 1
-        if inside and (trial.success, -trial.loss) > (self.success, -self.curve[-1]):
-            self.best = trial
-        self.curve.append(min(self.curve[-1], trial.loss) if inside else self.curve[-1])
-        first = math.inf if self.boxes else self.first["loss"]
+        first = math.inf if self.by_size else self.first["loss"]
+        if trial.scale <= 1:
+            self.least = min(self.least, trial.loss)
+            if _rank(trial) > ((False, 0.0, -self.first["loss"]) if self.best is None else _rank(self.best)):
+                self.best = trial
+        size = self.eps * self.best.scale if self.best is not None and self.best.success else math.inf
+        self.curve.append(size if self.attack.minimal else self.least)
         if self._value(trial) < (first if self.leader is None else self._value(self.leader)):
             if self.leader is None or self.leader.number not in trial.weights:
                 self.floor = 0.0
             self.leader = trial
-        elif self.boxes and self.leader is not None and self.leader.number in trial.weights:
+        elif self.by_size and self.leader is not None and self.leader.number in trial.weights:
             self.floor = max(self.floor, trial.scale)
         wanted = {one.number for one in (self.leader, self.best) if one is not None} | {self.base}
         self.kept = {n: change for n, change in self.kept.items() if n in wanted or n not in self.known}
@@ -376,9 +388,9 @@ class _Search:
         self.products = grown
 
     def _value(self, trial: Trial) -> float:
-        """What is made less: the loss; of points and crops the size that succeeds, and before that the loss."""
+        """What is made less: the loss; or the size that succeeds, and before that the loss."""
         assert trial.loss is not None
-        if not self.boxes:
+        if not self.by_size:
             return trial.loss
         return math.log(trial.scale) + (0.0 if trial.success else 1.0 + math.log(FAR) + trial.loss)
 
@@ -416,20 +428,24 @@ class _Search:
         return ranges if self.base is None else {**ranges, "angle": ANGLE}
 
     def _scale(self, place: int) -> float:
-        """Times the budget at which patches are asked about: of points and crops, below what is known to succeed."""
-        if not self.boxes:
+        """Times the budget at which patches are asked about: where sizes count, below what is known to succeed."""
+        if not self.by_size:
             return 1.0
         if self.leader is not None and self.leader.success:
-            return max(1.0, 0.85 * self.leader.scale)
+            return self._no_less(0.85 * self.leader.scale)
         return FAR if place % 2 else 1.0
+
+    def _no_less(self, scale: float) -> float:
+        """Inside the budget is small enough, unless the smallest change is wanted."""
+        return scale if self.attack.minimal else max(1.0, scale)
 
     def _special(self) -> list[Trial]:
         """The trial of a batch that is no sampler's: the linear model's, or the leader at a smaller size."""
-        if self.boxes:
+        if self.by_size:
             leader = self.leader
             if leader is None or not leader.success:
                 return []
-            smaller = max(1.0, math.sqrt(max(self.floor, leader.scale / 2) * leader.scale))
+            smaller = self._no_less(math.sqrt(max(self.floor, leader.scale / 2) * leader.scale))
             enough = leader.scale / smaller > 1.02
             return [Trial(self.round, weights={leader.number: 1.0}, scale=smaller)] if enough else []
         if not self.attack.combine or len(self.changes) < LEAST:
@@ -486,6 +502,12 @@ class _Search:
         height, width = self.space.start.seen.shape[-2:]
         factor = max(1.0, max(height, width) / COARSE)
         return max(1, round(height / factor)), max(1, round(width / factor))
+
+
+def _rank(trial: Trial) -> tuple[bool, float, float]:
+    """The greater the better inside the budget: success, by a smaller change, and else a smaller loss."""
+    assert trial.loss is not None
+    return trial.success, -trial.scale if trial.success else 0.0, -trial.loss
 
 
 def _name_of(model: Any) -> Any:

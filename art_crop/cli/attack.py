@@ -120,7 +120,8 @@ def attack(
         int | None,
         typer.Option(
             min=_CHECKS + 2,
-            help="With --query-only: requests to the target for each photo, those that check the file included.",
+            help="With --query-only: requests to the target for each photo, those that check the file included. All of "
+            "them are used to find a small change; with --eps the search ends at its first success.",
             show_default="300",
         ),
     ] = None,

@@ -117,13 +117,13 @@ class Crafter:
             yield from self._without_budget(objective)
             return
         most = settings.max_eps or default_max_eps(*self.size)
-        if settings.eps is not None or issubclass(attack_class(settings), TPEPixelSearch):
-            yield self._attack(objective, settings.eps or most, minimal=False)
+        if settings.eps is not None:
+            yield self._attack(objective, settings.eps, minimal=False)
             return
         smallest = self._attack(objective, most, minimal=True)
         yield smallest
-        if not self.encoding.lossy or not smallest.success:
-            return
+        if not self.encoding.lossy or not smallest.success or issubclass(attack_class(settings), TPEPixelSearch):
+            return  # queries are limited
         # Metadata or another cropper's decoder may make the file differ from what the attack saw: more of the same.
         eps = max(smallest.eps, most / 64)
         while eps < most:

@@ -122,6 +122,28 @@ def test_scores_that_are_only_answered_fall() -> None:
     assert float(victim.predict(changed)[0]) <= before - 0.5
 
 
+@pytest.mark.parametrize("answer", ["map", "point"])
+def test_the_smallest_change_is_searched_with_the_queries_that_are_left(cropper: Any, answer: str) -> None:
+    victim, seen = asked_only(cropper, answer)
+    options = {"eps": 12.0, "max_queries": 120, "seed": 1}
+    first = TPEPixelSearch(victim, **options)
+    first.generate(X[:1], REGION)
+    attack = TPEPixelSearch(victim, minimal=True, **options)
+    del seen[:]
+    changed = attack.generate(X[:1], REGION)
+    (result,) = attack.results
+    assert result.success
+    assert result.queries == len(seen) == 120
+    assert result.l2 < 0.9 * first.results[0].l2
+    assert result.curve_of == "budget"
+    assert result.curve[-1] == pytest.approx(result.l2, rel=0.02)
+    assert list(result.curve) == sorted(result.curve, reverse=True)
+    output = cropper.output(changed)
+    row, column = np.unravel_index(output.saliency[0].argmax(), output.saliency[0].shape)
+    assert 0.05 * 256 <= output.x[column] <= 0.45 * 256
+    assert output.y[row] >= 0.55 * 192
+
+
 def test_what_meets_the_objective_already_is_asked_about_once_and_returned(cropper: Any) -> None:
     attack = TPEPixelSearch(cropper)
     changed = attack.generate(X, Region(0, 0, 1, 1))
