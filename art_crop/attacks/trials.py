@@ -39,6 +39,8 @@ Sampler = Literal["tpe", "random", "cma-es"]
 SAMPLERS = ("tpe", "random", "cma-es")
 PATIENCE = 60.0
 """Seconds that SQLite waits for another worker."""
+CLOCK = 5.0
+"""Seconds by which two readings of when a process began may differ."""
 STALE = timedelta(minutes=10)
 """A trial that a worker of another machine began longer ago is taken over."""
 
@@ -293,7 +295,7 @@ class StudyLog(TrialLog):
                 numbered.append(replace(trial, number=number))
         first: dict[Any, int] = {}  # of trials alike, which two workers chose at once, the one of the lowest number
         for frozen in sorted(self._all("COMPLETE", "RUNNING"), key=lambda frozen: frozen.number):
-            first.setdefault((tuple(frozen.params.items()), frozen.user_attrs["trial"]), frozen.number)
+            first.setdefault((tuple(sorted(frozen.params.items())), frozen.user_attrs["trial"]), frozen.number)
         allowed = set(list(first.values())[:limit])
         for trial in numbered:
             if trial.number not in allowed:  # another worker was quicker
@@ -426,7 +428,8 @@ def _is_dead(worker: str, began: datetime | None) -> bool:
     if host != socket.gethostname():
         return began is not None and datetime.now() - began > STALE
     try:
-        return bool(psutil.Process(pid).create_time() != created)
+        # The time is counted from when the machine was started, which adjusted clocks move by a second.
+        return bool(abs(psutil.Process(pid).create_time() - created) > CLOCK)
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:  # it is there, and somebody else's
