@@ -450,12 +450,16 @@ class _Search:
             return [Trial(self.round, weights={leader.number: 1.0}, scale=smaller)] if enough else []
         if not self.attack.combine or len(self.changes) < LEAST:
             return []
-        losses = self.products.new_tensor([self.known[number].loss - self.first["loss"] for number in self.changes])
-        ridge = RIDGE * float(self.products.diagonal().mean()) * torch.eye(len(losses), dtype=losses.dtype)
-        weights = -torch.linalg.solve(self.products + ridge, losses)
+        # By their numbers: workers that know the same trials, in whatever order they heard of them, make the same sum.
+        learnt = list(self.changes)
+        order = sorted(range(len(learnt)), key=learnt.__getitem__)
+        numbers, products = [learnt[k] for k in order], self.products[order][:, order]
+        losses = products.new_tensor([self.known[number].loss - self.first["loss"] for number in numbers])
+        ridge = RIDGE * float(products.diagonal().mean()) * torch.eye(len(losses), dtype=losses.dtype)
+        weights = -torch.linalg.solve(products + ridge, losses)
         if not torch.isfinite(weights).all() or not weights.any():
             return []
-        return [Trial(self.round, weights=dict(zip(self.changes, weights.tolist(), strict=True)))]
+        return [Trial(self.round, weights=dict(zip(numbers, weights.tolist(), strict=True)))]
 
     def direction(self, trial: Trial) -> Tensor:
         """Where a trial goes from the photo, (3, H, W); its length does not matter."""
