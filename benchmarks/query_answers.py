@@ -89,7 +89,7 @@ def main() -> None:
     photos = chosen(model, args.osie, args.every, args.n)
     command = f"python benchmarks/query_answers.py --osie DIR --fastgaze FILE --every {args.every} --n {args.n}"
     lines = [
-        stamp(f"{command} --eps {args.eps:g} --queries {args.queries} --seed {args.seed}"),
+        stamp(f"{command} --eps {args.eps:g} --queries {args.queries} --seed {args.seed} --answers {args.answers}"),
         "",
         f"FastGaze, L2 {args.eps:g} in whole levels, at most {args.queries} queries; 95% intervals.",
         "",
